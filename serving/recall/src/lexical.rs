@@ -1,0 +1,137 @@
+//! Words: BM25 whose document side is stored and whose idf is computed from one person's memories.
+//!
+//! A stored sparse vector holds `tf·(k1+1) / (tf + k1·(1 − b + b·len/avg_len))` of each hashed word; a query vector
+//! holds the idf of its words within the tenant. Their product is BM25 exactly. The engine's own idf would count the
+//! words of all tenants, so that another person's notes would change the order of mine; ours does not.
+
+use std::collections::HashMap;
+
+use qdrant_edge::bm25_embed::{EdgeBm25, EdgeBm25Config};
+use qdrant_edge::{SparseVector, external::ordered_float::NotNan};
+
+use crate::{Error, Result};
+
+/// Expected words of a memory after stop words: notes and chat turns are short.
+const AVG_LEN_WORDS: f64 = 24.0;
+
+/// Splits, stems and hashes words, and weighs those of a document.
+#[derive(Debug)]
+pub(crate) struct Lexical {
+    bm25: EdgeBm25,
+}
+
+impl Lexical {
+    /// English stemming and stop words.
+    pub(crate) fn new() -> Result<Self> {
+        let avg_len = NotNan::new(AVG_LEN_WORDS).map_err(|error| Error::Engine(error.to_string()))?;
+        let config = EdgeBm25Config { avg_len, ascii_folding: Some(true), ..EdgeBm25Config::default() };
+        let bm25 = EdgeBm25::new(config).map_err(|error| Error::Engine(error.to_string()))?;
+        Ok(Self { bm25 })
+    }
+
+    /// The document side; `None` for a text of stop words only.
+    pub(crate) fn document(&self, text: &str) -> Option<SparseVector> {
+        Some(sorted(self.bm25.embed_document(text))).filter(|vector| !vector.indices.is_empty())
+    }
+
+    /// The query side with each word's idf among the tenant's memories; `None` for stop words only.
+    pub(crate) fn query(&self, text: &str, words: &WordStats) -> Option<SparseVector> {
+        let mut query = sorted(self.bm25.embed_query(text));
+        for (word, weight) in query.indices.iter().zip(query.values.iter_mut()) {
+            *weight = words.idf(*word);
+        }
+        Some(query).filter(|vector| !vector.indices.is_empty())
+    }
+}
+
+fn sorted(vector: SparseVector) -> SparseVector {
+    let mut pairs: Vec<(u32, f32)> = vector.indices.into_iter().zip(vector.values).collect();
+    pairs.sort_unstable_by_key(|(word, _)| *word);
+    let (indices, values) = pairs.into_iter().unzip();
+    SparseVector { indices, values }
+}
+
+/// The product of two vectors whose indices are sorted.
+pub(crate) fn dot(a: &SparseVector, b: &SparseVector) -> f32 {
+    let (mut i, mut j, mut sum) = (0, 0, 0.0);
+    while let (Some(x), Some(y)) = (a.indices.get(i), b.indices.get(j)) {
+        match x.cmp(y) {
+            std::cmp::Ordering::Less => i += 1,
+            std::cmp::Ordering::Greater => j += 1,
+            std::cmp::Ordering::Equal => {
+                sum += a.values.get(i).copied().unwrap_or(0.0) * b.values.get(j).copied().unwrap_or(0.0);
+                i += 1;
+                j += 1;
+            }
+        }
+    }
+    sum
+}
+
+/// In how many of a person's memories each word occurs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct WordStats {
+    memories: u32,
+    with_word: HashMap<u32, u32>,
+}
+
+impl WordStats {
+    /// Counts one memory.
+    pub(crate) fn add(&mut self, document: &SparseVector) {
+        self.memories += 1;
+        for word in &document.indices {
+            *self.with_word.entry(*word).or_default() += 1;
+        }
+    }
+
+    /// `ln(1 + (N − n + ½) / (n + ½))`: above 0 even for a word that is everywhere.
+    #[allow(clippy::cast_possible_truncation)]
+    fn idf(&self, word: u32) -> f32 {
+        let with = f64::from(self.with_word.get(&word).copied().unwrap_or(0));
+        let without = f64::from(self.memories) - with;
+        ((without + 0.5) / (with + 0.5)).ln_1p() as f32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vector(pairs: &[(u32, f32)]) -> SparseVector {
+        let (indices, values) = pairs.iter().copied().unzip();
+        SparseVector { indices, values }
+    }
+
+    #[test]
+    fn dot_multiplies_common_words_only() {
+        let table = [
+            (vector(&[]), vector(&[]), 0.0),
+            (vector(&[(1, 2.0)]), vector(&[(2, 3.0)]), 0.0),
+            (vector(&[(1, 2.0), (5, 1.0), (9, 4.0)]), vector(&[(5, 3.0), (9, 0.5)]), 5.0),
+        ];
+        for (a, b, product) in table {
+            assert!((dot(&a, &b) - product).abs() < 1e-6);
+            assert!((dot(&b, &a) - product).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn rare_words_weigh_more_and_none_is_negative() {
+        let mut words = WordStats::default();
+        for document in [&[(1, 1.0), (2, 1.0)][..], &[(1, 1.0)], &[(1, 1.0)]] {
+            words.add(&vector(document));
+        }
+        assert!(words.idf(3) > words.idf(2) && words.idf(2) > words.idf(1) && words.idf(1) > 0.0);
+    }
+
+    #[test]
+    fn words_are_stemmed_and_stop_words_dropped() {
+        let lexical = Lexical::new().unwrap();
+        assert!(lexical.document("the and of").is_none());
+        let document = lexical.document("The cravings came at night").unwrap();
+        let query = lexical.query("a craving at nights", &WordStats::default()).unwrap();
+        assert_eq!(query.indices.len(), 2);
+        assert!(dot(&document, &query) > 0.0);
+        assert!(document.indices.is_sorted());
+    }
+}

@@ -1,0 +1,62 @@
+//! What the index is doing, in words a person can read.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// How memories are found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "mode", rename_all = "snake_case")]
+pub enum Mode {
+    /// By meaning and by words.
+    Hybrid {
+        /// The embedding model.
+        model: String,
+    },
+    /// By words alone: no embedding model is there.
+    LexicalOnly,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hybrid { model } => write!(f, "search by meaning ({model}) and by words"),
+            Self::LexicalOnly => f.write_str(
+                "search by words alone: no embedding model is there, so other wordings are not found; run `crave models pull`",
+            ),
+        }
+    }
+}
+
+/// The state of the index.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// How memories are found.
+    #[serde(flatten)]
+    pub mode: Mode,
+    /// Memories of all people.
+    pub memories: usize,
+    /// Those of them that have no embedding yet (written while no model was there).
+    pub awaiting_embedding: usize,
+    /// The generation folder in use; it rises with each erasure and scrub.
+    pub generation: u64,
+    /// Bytes of the write-ahead log, in which deleted text may remain until a scrub.
+    pub wal_bytes: u64,
+    /// Whether sources were deleted since the last scrub (or since the index was opened).
+    pub scrub_due: bool,
+    /// Why writing has stopped, if it has.
+    pub failed: Option<String>,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {} memories", self.mode, self.memories)?;
+        if self.awaiting_embedding > 0 {
+            write!(f, ", {} without embedding", self.awaiting_embedding)?;
+        }
+        if let Some(why) = &self.failed {
+            write!(f, "; writing has stopped: {why}")?;
+        }
+        Ok(())
+    }
+}
