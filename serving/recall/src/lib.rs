@@ -33,6 +33,7 @@
 //! RC-1: ids are derived from user, source and chunk, so that a replay changes nothing; an older revision never
 //! overwrites a newer one; [`Recall::upsert`] returns only after its points are flushed to disk.
 
+pub mod chunk;
 mod error;
 mod lexical;
 mod memory;

@@ -55,6 +55,8 @@ pub(crate) struct Shared {
     /// Rises with each group of writes, so that word counts taken before it are not kept after it.
     writes: AtomicU64,
     words: Mutex<HashMap<UserId, Arc<WordStats>>>,
+    /// Here and not in [`Store`], so that it is held as long as anybody still reads.
+    _lock: File,
 }
 
 /// The open store. Dropping it waits for the writer to finish what it was given.
@@ -62,7 +64,6 @@ pub(crate) struct Store {
     pub(crate) shared: Arc<Shared>,
     commands: Option<mpsc::Sender<Command>>,
     writer: Option<JoinHandle<()>>,
-    _lock: File,
 }
 
 impl Store {
@@ -83,6 +84,7 @@ impl Store {
             scrub_due: AtomicBool::new(false),
             writes: AtomicU64::new(0),
             words: Mutex::new(HashMap::new()),
+            _lock: lock,
         });
         let (commands, inbox) = mpsc::channel(QUEUE_COMMANDS_MAX);
         let writer = std::thread::Builder::new()
@@ -92,7 +94,7 @@ impl Store {
                 move || writer::run(&shared, inbox)
             })
             .map_err(|error| Error::io("start a thread for", dir, error))?;
-        Ok(Self { shared, commands: Some(commands), writer: Some(writer), _lock: lock })
+        Ok(Self { shared, commands: Some(commands), writer: Some(writer) })
     }
 
     /// Where the writer takes its commands.

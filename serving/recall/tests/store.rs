@@ -278,23 +278,6 @@ async fn a_broken_index_is_named_with_what_to_do() {
     }
 }
 
-#[tokio::test]
-async fn optimising_changes_no_answer_and_survives_a_reopening() {
-    let dir = tempfile::tempdir().unwrap();
-    let recall = Recall::open(dir.path(), None).await.unwrap();
-    recall
-        .upsert((0..200).map(|n| note("u1", &format!("e{n}"), &format!("biscuit {n}"))).collect())
-        .await
-        .unwrap();
-    let before = find(&recall, "u1", "biscuit 77").await;
-    recall.optimise().await.unwrap();
-    assert_eq!(find(&recall, "u1", "biscuit 77").await, before);
-    drop(recall);
-    let recall = Recall::open(dir.path(), None).await.unwrap();
-    assert_eq!(recall.count(&user("u1")).await.unwrap(), 200);
-    assert_eq!(find(&recall, "u1", "biscuit 77").await, before);
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writers_readers_and_an_erasure_at_once() {
     let dir = tempfile::tempdir().unwrap();

@@ -92,3 +92,42 @@ async fn embedding_what_is_gone_by_now_does_not_bring_it_back() {
     answer.await.unwrap().unwrap();
     assert_eq!(store.shared.count(&user()).unwrap(), 0);
 }
+
+#[tokio::test]
+async fn optimising_rewrites_segments_and_changes_no_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    upsert(&store, 0, 50).await.unwrap();
+    let prepare = |chunk: u32| {
+        let memory = Memory {
+            chunk,
+            ..Memory::new(user(), SourceKind::Journal, "bulk", DateTime::UNIX_EPOCH, "crumbs")
+        };
+        Prepared { memory, dense: Some(vec![0.1; 384]), sparse: None, model: None }
+    };
+    let (reply, answer) = oneshot::channel();
+    let memories = (0..2000).map(prepare).collect();
+    store.commands().unwrap().send(Command::Upsert { memories, only_existing: false, reply }).await.unwrap();
+    answer.await.unwrap().unwrap();
+    let (reply, answer) = oneshot::channel();
+    let (kind, source_id) = (SourceKind::Journal, "bulk".to_owned());
+    let command = Command::DeleteSource { user: user(), kind, source_id, through: u32::MAX, reply };
+    store.commands().unwrap().send(command).await.unwrap();
+    answer.await.unwrap().unwrap();
+    let segments = || -> Vec<_> {
+        let folder = store.shared.live().path.join("segments");
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+    };
+    let before = segments();
+    let (reply, answer) = oneshot::channel();
+    store.commands().unwrap().send(Command::Optimise { reply }).await.unwrap();
+    answer.await.unwrap().unwrap();
+    assert!(segments().iter().any(|segment| !before.contains(segment)), "nothing was optimised");
+    assert_eq!(store.shared.count(&user()).unwrap(), 50);
+    upsert(&store, 0, 60).await.unwrap();
+    assert_eq!(store.shared.count(&user()).unwrap(), 60);
+    drop(store);
+    let store = Store::open(dir.path()).unwrap();
+    assert_eq!(store.shared.count(&user()).unwrap(), 60);
+    assert_eq!(store.shared.totals().unwrap(), (60, 60));
+}

@@ -149,6 +149,7 @@ fn upsert(shared: &Shared, memories: Vec<Prepared>, only_existing: bool) -> Resu
     let buried = revisions(shard, &buried)?;
     let stored = revisions(shard, &newest.keys().copied().collect::<Vec<_>>())?;
     let mut points = Vec::with_capacity(newest.len());
+    let mut users = HashSet::new();
     for (id, one) in newest {
         let revision = one.memory.revision;
         let dead = buried.get(&tombstone_of(&one)).is_some_and(|through| revision <= *through);
@@ -156,11 +157,16 @@ fn upsert(shared: &Shared, memories: Vec<Prepared>, only_existing: bool) -> Resu
         let outdated = before.is_some_and(|before| *before > revision);
         let gone = only_existing && before.is_none();
         if !(dead || outdated || gone) {
-            shared.forget_words(&one.memory.user_id);
+            users.insert(one.memory.user_id.clone());
             points.push(one.into_point());
         }
     }
-    write(shard, points)
+    let written = write(shard, points);
+    // After the write: counts that a reader takes before it must not be kept.
+    for user in &users {
+        shared.forget_words(user);
+    }
+    written
 }
 
 /// One memory an id: the highest revision, of equals the last.
