@@ -195,4 +195,12 @@ pub trait EpochObserver: Send + Sync {
     /// # Errors
     /// A failure ends the pipeline; the epoch is told again on restart.
     async fn decided(&self, epoch: &EpochSummary) -> Result<()>;
+
+    /// Every sink has committed this epoch; the next is not decided before this returns.
+    ///
+    /// # Errors
+    /// A failure ends the pipeline; the epoch is told again on restart.
+    async fn committed(&self, _epoch: &EpochSummary) -> Result<()> {
+        Ok(())
+    }
 }

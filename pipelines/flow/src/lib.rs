@@ -1,21 +1,36 @@
 //! The embedded streaming SQL engine: Arroyo's dialect in, exactly-once rows out.
 //!
-//! In: programs (`Program::parse`, one per `.sql` file) and [`Connectors`] given by the caller. Out: rows in
-//! sinks, a [`Checkpoint`](EpochSummary) each epoch, and for every late row the window it can no longer reach
-//! (dirty keys), so that the caller recomputes it. The same program also runs as a batch
-//! (`Program::batch`); both give the same rows (DESIGN FL-1).
+//! In: programs ([`Program::parse`], one per `.sql` file) and [`Connectors`] given by the caller. Out: rows in
+//! sinks, an [`EpochSummary`] for each checkpoint, and for every late row the windows it can no longer reach
+//! (dirty keys), so that the caller recomputes them. The same program also runs as a batch
+//! ([`Program::batch`]); both give the same rows (DESIGN FL-1).
 //!
-//! Way of a row: [`connector`] reader → watermark → projection and filter → hash exchange → keyed panes →
-//! projection → sink. `Pipeline` runs several programs in one process with one checkpoint over all of them.
-//! The engine knows no connector by name but its own two small ones (`connectors`).
+//! Way of a row: reader → generated columns and watermark → projection and filter → exchange by key → panes →
+//! projection → sink. [`Pipeline`] runs several programs in one process with one checkpoint over all of them.
+//! The engine knows no connector by name but its own two small ones ([`SingleFile`], [`Blackhole`]).
 
+mod aggregate;
+mod checkpoint;
 mod connector;
+mod connectors;
 mod error;
+mod exchange;
+mod functions;
+mod parse;
+mod pipeline;
+mod plan;
+mod program;
 mod table;
+mod window;
 
+pub use checkpoint::CheckpointStore;
 pub use connector::{
     Connector, Connectors, EpochObserver, EpochSummary, Polled, Reader, Sink, SinkContext, SinkEpoch, Source,
     SourceOffset,
 };
+pub use connectors::{Blackhole, SingleFile};
 pub use error::{Error, ErrorKind, Result};
+pub use pipeline::{JobStart, JobStatus, Pipeline, PipelineHandle, PipelineOptions, PipelineStatus};
+pub use program::{KeyColumn, Output, Program};
 pub use table::{Generated, TableDef, TableKind, Watermark};
+pub use window::WindowKind;

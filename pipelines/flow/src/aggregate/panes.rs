@@ -1,0 +1,343 @@
+//! The state of one task: panes by time, each with the rows being added and what was frozen before.
+//!
+//! A pane freezes its hash table into a batch of partial states when a hop needs it for several windows, and at
+//! every checkpoint: what was frozen since the last one is exactly what the next must write. Frozen parts are
+//! merged when there are many, small ones first, so that a part is copied about log(n) times.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch, TimestampNanosecondArray, UInt32Array,
+};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::datatypes::TimestampNanosecondType;
+
+use super::groups::Groups;
+use super::{AggregateSpec, SpecWindows, distinct_rows};
+use crate::functions::window_array;
+use crate::{Result, WindowKind};
+
+/// More frozen parts than this in a pane are merged.
+const PARTS_MAX: usize = 4;
+/// Dirty rows are made distinct when they reach this number.
+const DIRTY_ROWS_MAX: usize = 65_536;
+
+#[derive(Default)]
+struct Pane {
+    live: Option<Groups>,
+    frozen: Vec<RecordBatch>,
+}
+
+/// What a checkpoint takes from a task.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshot {
+    /// States frozen since the last snapshot, or all of them when a full one was asked for.
+    pub(crate) parts: Vec<RecordBatch>,
+    /// Rows of state held now.
+    pub(crate) rows: usize,
+    /// Distinct late keys since the last snapshot.
+    pub(crate) dirty: Option<RecordBatch>,
+    /// Rows that came too late for a window, since the start.
+    pub(crate) late_rows: u64,
+}
+
+/// The windows of one task.
+pub(crate) struct Panes {
+    spec: Arc<AggregateSpec>,
+    /// By (start, end); the end of a hop's pane is one slide after its start.
+    panes: BTreeMap<(i64, i64), Pane>,
+    watermark_ns: i64,
+    /// Frozen since the last snapshot.
+    fresh: Vec<RecordBatch>,
+    dirty: Vec<RecordBatch>,
+    dirty_rows: usize,
+    late_rows: u64,
+}
+
+impl Panes {
+    pub(crate) fn new(spec: Arc<AggregateSpec>, watermark_ns: i64, late_rows: u64) -> Self {
+        Self {
+            spec,
+            panes: BTreeMap::new(),
+            watermark_ns,
+            fresh: Vec::new(),
+            dirty: Vec::new(),
+            dirty_rows: 0,
+            late_rows,
+        }
+    }
+
+    /// Puts back states of a checkpoint; those of panes that are done are dropped.
+    pub(crate) fn restore(&mut self, state: &RecordBatch) -> Result<()> {
+        let state = &RecordBatch::try_new(Arc::clone(&self.spec.state_schema), state.columns().to_vec())?;
+        let starts = state.column(0).as_primitive::<TimestampNanosecondType>().values();
+        let ends = state.column(1).as_primitive::<TimestampNanosecondType>().values();
+        let panes = starts.iter().copied().zip(ends.iter().copied()).collect::<Vec<_>>();
+        for (pane, part) in split(state, &panes)? {
+            if self.done_at(pane) > self.watermark_ns {
+                self.panes.entry(pane).or_default().frozen.push(part);
+            }
+        }
+        Ok(())
+    }
+
+    fn done_at(&self, pane: (i64, i64)) -> i64 {
+        match self.spec.windows {
+            SpecWindows::Of(kind) => kind.pane_done_at(pane.0),
+            SpecWindows::Inherited => pane.1,
+        }
+    }
+
+    /// Adds rows in the layout of the stage; what is too late is noted instead.
+    pub(crate) fn update(&mut self, batch: &RecordBatch) -> Result<()> {
+        let first = batch.column(0).as_primitive::<TimestampNanosecondType>();
+        let panes: Vec<(i64, i64)> = match self.spec.windows {
+            SpecWindows::Of(kind) => {
+                if first.null_count() > 0 {
+                    return self.update_with_time(batch, first);
+                }
+                let slide = kind.slide_ns();
+                first.values().iter().map(|&t| kind.pane_start(t)).map(|s| (s, s + slide)).collect()
+            }
+            SpecWindows::Inherited => {
+                let ends = batch.column(1).as_primitive::<TimestampNanosecondType>().values();
+                first.values().iter().copied().zip(ends.iter().copied()).collect()
+            }
+        };
+        for (pane, part) in split(batch, &panes)? {
+            if pane.1 <= self.watermark_ns {
+                self.note_late(pane, &part)?;
+            }
+            if self.done_at(pane) <= self.watermark_ns {
+                continue;
+            }
+            let pane = self.panes.entry(pane).or_default();
+            let live = match &mut pane.live {
+                Some(live) => live,
+                empty => empty.insert(Groups::new(&self.spec)?),
+            };
+            live.update(&self.spec, &part)?;
+        }
+        Ok(())
+    }
+
+    /// Rows without an event time are in no window: they are counted and left out.
+    fn update_with_time(
+        &mut self,
+        batch: &RecordBatch,
+        time: &PrimitiveArray<TimestampNanosecondType>,
+    ) -> Result<()> {
+        self.late_rows += u64::try_from(time.null_count()).unwrap_or(u64::MAX);
+        let known = arrow::compute::is_not_null(time)?;
+        let batch = arrow::compute::filter_record_batch(batch, &known)?;
+        // The mask is gone with the nulls, so this ends.
+        if batch.num_rows() == 0 { Ok(()) } else { self.update(&without_nulls(&batch)?) }
+    }
+
+    fn note_late(&mut self, pane: (i64, i64), rows: &RecordBatch) -> Result<()> {
+        self.late_rows += u64::try_from(rows.num_rows()).unwrap_or(u64::MAX);
+        let keys = rows.project(&self.spec.key_columns().collect::<Vec<_>>())?;
+        let keys = if self.spec.keys == 0 { keys.slice(0, 1) } else { distinct_rows(&keys)? };
+        let closed: Vec<(i64, i64)> = match self.spec.windows {
+            SpecWindows::Of(kind) => kind.closed_windows(pane.0, self.watermark_ns).collect(),
+            SpecWindows::Inherited => vec![pane],
+        };
+        for window in closed {
+            let batch = windowed(&self.spec.dirty_schema, window, keys.columns(), keys.num_rows())?;
+            self.dirty_rows += batch.num_rows();
+            self.dirty.push(batch);
+        }
+        if self.dirty_rows > DIRTY_ROWS_MAX {
+            let all = self.take_dirty()?;
+            // Twice as many distinct ones must come before it is worth looking again.
+            self.dirty_rows = all.as_ref().map_or(0, |b| b.num_rows() / 2);
+            self.dirty.extend(all);
+        }
+        Ok(())
+    }
+
+    fn take_dirty(&mut self) -> Result<Option<RecordBatch>> {
+        self.dirty_rows = 0;
+        let parts = std::mem::take(&mut self.dirty);
+        if parts.is_empty() {
+            return Ok(None);
+        }
+        distinct_rows(&concat_batches(&self.spec.dirty_schema, &parts)?).map(Some)
+    }
+
+    /// Moves time forward and gives the rows of every window that closes, in order of their ends.
+    pub(crate) fn advance(&mut self, watermark_ns: i64) -> Result<Vec<RecordBatch>> {
+        if watermark_ns <= self.watermark_ns {
+            return Ok(Vec::new());
+        }
+        let out = match self.spec.windows {
+            SpecWindows::Of(kind @ WindowKind::Hop { .. }) => self.close_hops(kind, watermark_ns)?,
+            _ => self.close_panes(watermark_ns)?,
+        };
+        self.watermark_ns = watermark_ns;
+        Ok(out)
+    }
+
+    fn close_panes(&mut self, watermark_ns: i64) -> Result<Vec<RecordBatch>> {
+        let mut closed = self.panes.keys().copied().filter(|p| p.1 <= watermark_ns).collect::<Vec<_>>();
+        closed.sort_unstable_by_key(|p| (p.1, p.0));
+        let mut out = Vec::with_capacity(closed.len());
+        for window in closed {
+            let Some(pane) = self.panes.remove(&window) else { continue };
+            let mut groups = match pane.live {
+                Some(live) => live,
+                None => Groups::new(&self.spec)?,
+            };
+            for part in &pane.frozen {
+                groups.merge(&self.spec, part)?;
+            }
+            out.push(self.output(window, groups)?);
+        }
+        Ok(out)
+    }
+
+    fn close_hops(&mut self, kind: WindowKind, watermark_ns: i64) -> Result<Vec<RecordBatch>> {
+        let mut out = Vec::new();
+        let mut closed_to = self.watermark_ns;
+        while let Some((&(first, _), _)) = self.panes.first_key_value() {
+            let end = kind.next_end(closed_to, first);
+            if end > watermark_ns {
+                break;
+            }
+            let start = end - kind.width_ns();
+            let spec = Arc::clone(&self.spec);
+            let mut groups = Groups::new(&spec)?;
+            for (&(pane_start, pane_end), pane) in self.panes.range_mut((start, i64::MIN)..(end, i64::MIN)) {
+                if let Some(part) = freeze(&spec, (pane_start, pane_end), pane)? {
+                    self.fresh.push(part);
+                }
+                for part in &pane.frozen {
+                    groups.merge(&spec, part)?;
+                }
+            }
+            if groups.len() > 0 {
+                out.push(self.output((start, end), groups)?);
+            }
+            while self.panes.first_key_value().is_some_and(|(p, _)| kind.pane_done_at(p.0) <= end) {
+                self.panes.pop_first();
+            }
+            closed_to = end;
+        }
+        Ok(out)
+    }
+
+    fn output(&self, window: (i64, i64), groups: Groups) -> Result<RecordBatch> {
+        let (keys, results) = groups.into_results()?;
+        let rows = keys.first().or(results.first()).map_or(1, |a| a.len());
+        let (start, end) = bounds(window, rows);
+        let window: ArrayRef = Arc::new(window_array(start, end));
+        let mut columns = keys;
+        columns.insert(self.spec.window_at, window);
+        columns.extend(results);
+        Ok(RecordBatch::try_new(Arc::clone(&self.spec.output), columns)?)
+    }
+
+    /// Rows that came too late for a window, since the start.
+    pub(crate) const fn late_rows(&self) -> u64 {
+        self.late_rows
+    }
+
+    /// Takes what changed since the last snapshot (`full`: everything).
+    pub(crate) fn snapshot(&mut self, full: bool) -> Result<Snapshot> {
+        let spec = Arc::clone(&self.spec);
+        let mut parts = std::mem::take(&mut self.fresh);
+        let mut rows = 0;
+        for (&bounds, pane) in &mut self.panes {
+            parts.extend(freeze(&spec, bounds, pane)?);
+            compact(&spec, bounds, pane)?;
+            rows += pane.frozen.iter().map(RecordBatch::num_rows).sum::<usize>();
+        }
+        if full {
+            parts = self.panes.values().flat_map(|p| p.frozen.iter().cloned()).collect();
+        }
+        Ok(Snapshot { parts, rows, dirty: self.take_dirty()?, late_rows: self.late_rows })
+    }
+}
+
+fn freeze(spec: &AggregateSpec, bounds: (i64, i64), pane: &mut Pane) -> Result<Option<RecordBatch>> {
+    let Some(live) = pane.live.take() else { return Ok(None) };
+    let rows = live.len();
+    let part = windowed(&spec.state_schema, bounds, &live.into_state()?, rows)?;
+    pane.frozen.push(part.clone());
+    Ok(Some(part))
+}
+
+/// Merges the youngest parts as long as the next older one is not much larger.
+fn compact(spec: &AggregateSpec, bounds: (i64, i64), pane: &mut Pane) -> Result<()> {
+    if pane.frozen.len() <= PARTS_MAX {
+        return Ok(());
+    }
+    let mut from = pane.frozen.len() - 1;
+    let mut rows = pane.frozen[from].num_rows();
+    while from > 0 && pane.frozen[from - 1].num_rows() <= 2 * rows {
+        from -= 1;
+        rows += pane.frozen[from].num_rows();
+    }
+    if pane.frozen.len() - from < 2 {
+        return Ok(());
+    }
+    let mut groups = Groups::new(spec)?;
+    for part in pane.frozen.drain(from..) {
+        groups.merge(spec, &part)?;
+    }
+    let rows = groups.len();
+    pane.frozen.push(windowed(&spec.state_schema, bounds, &groups.into_state()?, rows)?);
+    Ok(())
+}
+
+fn bounds(window: (i64, i64), rows: usize) -> (TimestampNanosecondArray, TimestampNanosecondArray) {
+    (
+        TimestampNanosecondArray::from_value(window.0, rows),
+        TimestampNanosecondArray::from_value(window.1, rows),
+    )
+}
+
+fn windowed(
+    schema: &arrow::datatypes::SchemaRef,
+    window: (i64, i64),
+    columns: &[ArrayRef],
+    rows: usize,
+) -> Result<RecordBatch> {
+    let (start, end) = bounds(window, rows);
+    let mut all: Vec<ArrayRef> = vec![Arc::new(start), Arc::new(end)];
+    all.extend(columns.iter().cloned());
+    Ok(RecordBatch::try_new(Arc::clone(schema), all)?)
+}
+
+/// The rows of each pane, in order of time; rows of a pane keep their order.
+fn split(batch: &RecordBatch, panes: &[(i64, i64)]) -> Result<Vec<((i64, i64), RecordBatch)>> {
+    let Some(&first) = panes.first() else { return Ok(Vec::new()) };
+    if panes.iter().all(|p| *p == first) {
+        return Ok(vec![(first, batch.clone())]);
+    }
+    let mut order = (0..u32::try_from(panes.len()).unwrap_or(u32::MAX)).collect::<Vec<_>>();
+    order.sort_by_key(|&row| panes[row as usize]);
+    let sorted = take_record_batch(batch, &UInt32Array::from_iter_values(order.iter().copied()))?;
+    let mut out = Vec::new();
+    let mut begin = 0;
+    for row in 1..=order.len() {
+        let pane = panes[order[begin] as usize];
+        if row == order.len() || panes[order[row] as usize] != pane {
+            out.push((pane, sorted.slice(begin, row - begin)));
+            begin = row;
+        }
+    }
+    Ok(out)
+}
+
+/// Drops the now empty null mask of the first column.
+fn without_nulls(batch: &RecordBatch) -> Result<RecordBatch> {
+    let time = batch.column(0).as_primitive::<TimestampNanosecondType>();
+    let mut columns = batch.columns().to_vec();
+    columns[0] = Arc::new(TimestampNanosecondArray::new(time.values().clone(), None));
+    Ok(RecordBatch::try_new(batch.schema(), columns)?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! Panes are tested through the cases.

@@ -1,0 +1,174 @@
+//! Bounded channels between tasks: who gets which rows, and how barriers and watermarks of many inputs align.
+
+use std::ops::Range;
+use std::task::Poll;
+
+use arrow::array::{RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
+use datafusion::common::hash_utils::{RandomState, create_hashes};
+use tokio::sync::mpsc;
+
+use crate::{Error, Result};
+
+/// What travels from task to task.
+#[derive(Clone, Debug)]
+pub(crate) enum Message {
+    Batch(RecordBatch),
+    /// No row before this instant follows (but late ones).
+    Watermark(i64),
+    /// This input has been silent for long: do not wait for its watermark.
+    Idle,
+    /// The rows of this epoch end here.
+    Barrier(u64),
+}
+
+/// What a task is told once its inputs agree.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Batch(RecordBatch),
+    Watermark(i64),
+    Barrier(u64),
+    /// An input went away: the pipeline is being taken down.
+    Closed,
+}
+
+/// The inputs of a task.
+pub(crate) struct Inbox {
+    inputs: Vec<Input>,
+    watermark_ns: i64,
+    turn: usize,
+}
+
+struct Input {
+    receiver: mpsc::Receiver<Message>,
+    watermark_ns: i64,
+    idle: bool,
+    /// Delivered the barrier that others still owe.
+    blocked: bool,
+}
+
+impl Inbox {
+    pub(crate) fn new(receivers: Vec<mpsc::Receiver<Message>>) -> Self {
+        let input = |receiver| Input { receiver, watermark_ns: i64::MIN, idle: false, blocked: false };
+        Self { inputs: receivers.into_iter().map(input).collect(), watermark_ns: i64::MIN, turn: 0 }
+    }
+
+    /// The next thing to do. An input that has delivered a barrier waits until all have.
+    pub(crate) async fn next(&mut self) -> Event {
+        std::future::poll_fn(|context| {
+            for _ in 0..self.inputs.len() {
+                self.turn = (self.turn + 1) % self.inputs.len();
+                if self.inputs[self.turn].blocked {
+                    continue;
+                }
+                while let Poll::Ready(message) = self.inputs[self.turn].receiver.poll_recv(context) {
+                    if let Some(event) = self.take(self.turn, message) {
+                        return Poll::Ready(event);
+                    }
+                    if self.inputs[self.turn].blocked {
+                        break;
+                    }
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn take(&mut self, at: usize, message: Option<Message>) -> Option<Event> {
+        let input = &mut self.inputs[at];
+        match message {
+            None => Some(Event::Closed),
+            Some(Message::Batch(batch)) => {
+                input.idle = false;
+                Some(Event::Batch(batch))
+            }
+            Some(Message::Watermark(ns)) => {
+                input.idle = false;
+                input.watermark_ns = input.watermark_ns.max(ns);
+                self.aligned_watermark()
+            }
+            Some(Message::Idle) => {
+                input.idle = true;
+                self.aligned_watermark()
+            }
+            Some(Message::Barrier(epoch)) => {
+                input.blocked = true;
+                if self.inputs.iter().any(|i| !i.blocked) {
+                    return None;
+                }
+                for input in &mut self.inputs {
+                    input.blocked = false;
+                }
+                Some(Event::Barrier(epoch))
+            }
+        }
+    }
+
+    fn aligned_watermark(&mut self) -> Option<Event> {
+        let least = self.inputs.iter().filter(|i| !i.idle).map(|i| i.watermark_ns).min()?;
+        if least <= self.watermark_ns {
+            return None;
+        }
+        self.watermark_ns = least;
+        Some(Event::Watermark(least))
+    }
+}
+
+/// Where a task sends what it makes.
+pub(crate) struct Outputs {
+    senders: Vec<mpsc::Sender<Message>>,
+    /// Columns that decide which task gets a row.
+    keys: Range<usize>,
+}
+
+impl Outputs {
+    pub(crate) const fn new(senders: Vec<mpsc::Sender<Message>>, keys: Range<usize>) -> Self {
+        Self { senders, keys }
+    }
+
+    /// Sends each row to the task of its key; waits while that one is busy.
+    pub(crate) async fn send(&self, batch: RecordBatch) -> Result<()> {
+        if self.senders.len() == 1 || self.keys.is_empty() {
+            return self.to(0, Message::Batch(batch)).await;
+        }
+        for (task, part) in partition(&batch, self.keys.clone(), self.senders.len())?.into_iter().enumerate()
+        {
+            if part.num_rows() > 0 {
+                self.to(task, Message::Batch(part)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends to every task.
+    pub(crate) async fn broadcast(&self, message: &Message) -> Result<()> {
+        for task in 0..self.senders.len() {
+            self.to(task, message.clone()).await?;
+        }
+        Ok(())
+    }
+
+    async fn to(&self, task: usize, message: Message) -> Result<()> {
+        self.senders[task].send(message).await.map_err(|_| Error::Internal("the next task is gone".into()))
+    }
+}
+
+/// The rows of each of `tasks` tasks; the same key always goes to the same task.
+pub(crate) fn partition(batch: &RecordBatch, keys: Range<usize>, tasks: usize) -> Result<Vec<RecordBatch>> {
+    if tasks == 1 || keys.is_empty() {
+        let mut parts = vec![batch.slice(0, 0); tasks];
+        parts[0] = batch.clone();
+        return Ok(parts);
+    }
+    let mut hashes = vec![0; batch.num_rows()];
+    create_hashes(&batch.columns()[keys], &RandomState::with_seed(0), &mut hashes)?;
+    let mut rows = vec![Vec::with_capacity(batch.num_rows() / tasks + 1); tasks];
+    let tasks = u64::try_from(tasks).unwrap_or(1);
+    for (row, hash) in hashes.iter().enumerate() {
+        // The high bits: the low ones choose the place in the hash table of the task.
+        let task = usize::try_from((hash >> 32) % tasks).unwrap_or(0);
+        rows[task].push(u32::try_from(row).unwrap_or(u32::MAX));
+    }
+    rows.into_iter().map(|rows| Ok(take_record_batch(batch, &UInt32Array::from(rows))?)).collect()
+}

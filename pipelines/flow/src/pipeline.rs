@@ -1,0 +1,256 @@
+//! Several programs in one process, with one checkpoint over all of them.
+//!
+//! [`Pipeline::start`] opens sources and sinks, puts state back and starts the tasks; [`PipelineHandle`] is how
+//! the caller asks, stops and learns of a failure. `build` wires the tasks, `coordinator` runs the epochs.
+
+mod build;
+mod coordinator;
+mod messages;
+mod sink_task;
+mod source_task;
+mod stage_task;
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::checkpoint::CheckpointStore;
+use crate::{Connectors, EpochObserver, EpochSummary, Error, Program, Result};
+use coordinator::Command;
+use messages::{Counters, JobCounters};
+
+/// How a pipeline runs.
+#[derive(Clone, Debug)]
+pub struct PipelineOptions {
+    /// Tasks a windowed stage; any number fits any checkpoint.
+    pub parallelism: usize,
+    /// A checkpoint this often, when anything was read; `None`: only when asked and at the end.
+    pub checkpoint_interval: Option<Duration>,
+    /// A checkpoint each time a source partition has read this many rows.
+    pub checkpoint_rows: Option<u64>,
+    /// End, like [`PipelineHandle::stop_at_checkpoint`], at the first checkpoint.
+    pub stop_at_first_checkpoint: bool,
+    /// Batches that fit between two tasks before the first one waits.
+    pub channel_batches: usize,
+    /// Rows a batch that leaves a window.
+    pub batch_rows: usize,
+    /// A source partition silent for this long does not hold back the others' watermark; `None`: it does
+    /// (heartbeats carry its time).
+    pub idle_timeout: Option<Duration>,
+    /// Checkpoints kept; older ones and their files are deleted.
+    pub keep_checkpoints: usize,
+}
+
+impl Default for PipelineOptions {
+    fn default() -> Self {
+        Self {
+            parallelism: std::thread::available_parallelism().map_or(1, usize::from),
+            checkpoint_interval: Some(Duration::from_millis(500)),
+            checkpoint_rows: None,
+            stop_at_first_checkpoint: false,
+            channel_batches: 8,
+            batch_rows: 8192,
+            idle_timeout: None,
+            keep_checkpoints: 3,
+        }
+    }
+}
+
+/// How a job began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobStart {
+    /// From the state of a checkpoint.
+    Resumed {
+        /// The epoch of it.
+        epoch: u64,
+    },
+    /// From the start of its sources, with no state: there was none, or the program has changed. What it
+    /// writes then repeats what an earlier version wrote, so give it a new table.
+    Fresh {
+        /// Whether state of another version was left behind.
+        changed: bool,
+    },
+}
+
+/// One job at this moment.
+#[derive(Clone, Debug)]
+pub struct JobStatus {
+    /// Name of the job.
+    pub job: String,
+    /// How it began.
+    pub start: JobStart,
+    /// Rows read since the start of the process.
+    pub rows_in: u64,
+    /// Rows written since the start of the process.
+    pub rows_out: u64,
+    /// Rows too late for a window since the start of the process.
+    pub late_rows: u64,
+    /// Watermark at the sinks (ns since 1970, UTC).
+    pub watermark_ns: i64,
+    /// Rows of state at the last checkpoint.
+    pub state_rows: u64,
+    /// Bytes of state files at the last checkpoint.
+    pub state_bytes: u64,
+}
+
+/// The pipeline at this moment.
+#[derive(Clone, Debug)]
+pub struct PipelineStatus {
+    /// Its jobs.
+    pub jobs: Vec<JobStatus>,
+    /// The last decided epoch; 0 before the first.
+    pub epoch: u64,
+    /// Whether it has ended.
+    pub finished: bool,
+    /// Why it failed, if it did.
+    pub failure: Option<String>,
+}
+
+/// Programs that run together.
+#[derive(Debug)]
+pub struct Pipeline;
+
+#[derive(Debug)]
+struct JobInfo {
+    name: String,
+    start: JobStart,
+    counters: Arc<JobCounters>,
+}
+
+/// A running pipeline. Dropping it ends the tasks without a checkpoint, as a crash would.
+pub struct PipelineHandle {
+    commands: mpsc::Sender<Command>,
+    jobs: Vec<JobInfo>,
+    counters: Arc<Counters>,
+    finished: watch::Receiver<bool>,
+    outcome: Arc<Mutex<Option<Error>>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Pipeline {
+    /// Starts `programs`: redoes the commits of the newest checkpoint in `store`, then goes on from it.
+    ///
+    /// # Errors
+    /// When two programs share a name, a connector, table or checkpoint cannot be opened, or the observer or a
+    /// sink refuses the redone epoch.
+    pub async fn start(
+        programs: Vec<Program>,
+        connectors: &Connectors,
+        store: CheckpointStore,
+        observer: Option<Arc<dyn EpochObserver>>,
+        options: PipelineOptions,
+    ) -> Result<PipelineHandle> {
+        let (coordinator, jobs) =
+            Box::pin(build::build(programs, connectors, store, observer, options)).await?;
+        let jobs =
+            jobs.into_iter().map(|(name, start, counters)| JobInfo { name, start, counters }).collect();
+        let (commands, receiver) = mpsc::channel(16);
+        let (finish, finished) = watch::channel(false);
+        let outcome = Arc::new(Mutex::new(None));
+        let counters = coordinator.counters();
+        let result = Arc::clone(&outcome);
+        let task = tokio::spawn(async move {
+            if let Err(error) = Box::pin(coordinator.run(receiver)).await {
+                tracing::error!(error = %error, cause = ?error, "the pipeline failed");
+                *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            }
+            finish.send_replace(true);
+        });
+        Ok(PipelineHandle { commands, jobs, counters, finished, outcome, task })
+    }
+}
+
+impl PipelineHandle {
+    /// Takes a checkpoint now and gives its summary once all sinks have committed. After the end of a bounded
+    /// pipeline: an error.
+    ///
+    /// # Errors
+    /// When the pipeline has ended or fails meanwhile.
+    pub async fn checkpoint(&self) -> Result<EpochSummary> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Command::Checkpoint(reply), answer).await
+    }
+
+    /// Takes a checkpoint, commits it and ends; a later start goes on from there.
+    ///
+    /// # Errors
+    /// When the pipeline has ended or fails meanwhile.
+    pub async fn stop_at_checkpoint(&self) -> Result<EpochSummary> {
+        let (reply, answer) = oneshot::channel();
+        let summary = self.ask(Command::Stop(reply), answer).await?;
+        self.join().await?;
+        Ok(summary)
+    }
+
+    async fn ask(&self, command: Command, answer: oneshot::Receiver<EpochSummary>) -> Result<EpochSummary> {
+        if self.commands.send(command).await.is_ok()
+            && let Ok(summary) = answer.await
+        {
+            return Ok(summary);
+        }
+        self.join().await?;
+        Err(Error::Invalid("the pipeline has ended".into()))
+    }
+
+    /// Waits for the end: of all bounded sources, of [`Self::stop_at_checkpoint`], or by a failure.
+    ///
+    /// # Errors
+    /// The failure, the first time; later its text.
+    pub async fn join(&self) -> Result<()> {
+        let mut finished = self.finished.clone();
+        let ended = finished.wait_for(|done| *done).await.is_ok();
+        let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcome.take() {
+            Some(error) => {
+                *outcome = Some(Error::Internal(format!("the pipeline failed: {error}")));
+                Err(error)
+            }
+            None if ended => Ok(()),
+            None => Err(Error::Internal("the pipeline's coordinator panicked".into())),
+        }
+    }
+
+    /// What every job is doing.
+    #[must_use]
+    pub fn status(&self) -> PipelineStatus {
+        let job = |info: &JobInfo| {
+            let c = &info.counters;
+            JobStatus {
+                job: info.name.clone(),
+                start: info.start.clone(),
+                rows_in: c.rows_in.load(Ordering::Relaxed),
+                rows_out: c.rows_out.load(Ordering::Relaxed),
+                late_rows: c.late_rows.load(Ordering::Relaxed),
+                watermark_ns: c.watermark_ns.load(Ordering::Relaxed),
+                state_rows: c.state_rows.load(Ordering::Relaxed),
+                state_bytes: c.state_bytes.load(Ordering::Relaxed),
+            }
+        };
+        let outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        PipelineStatus {
+            jobs: self.jobs.iter().map(job).collect(),
+            epoch: self.counters.epoch.load(Ordering::Relaxed),
+            finished: *self.finished.borrow() || self.task.is_finished(),
+            failure: outcome.as_ref().map(|e| full_text(e)),
+        }
+    }
+}
+
+impl Drop for PipelineHandle {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// An error with its causes.
+fn full_text(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

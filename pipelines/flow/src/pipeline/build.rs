@@ -1,0 +1,362 @@
+//! Opens sources and sinks, puts state back, wires the tasks and starts them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::coordinator::{Coordinator, Group, JobTasks, SinkTasks, StageTasks, summary};
+use super::messages::{Ack, Counters, JobCounters, WantFull};
+use super::sink_task::SinkTask;
+use super::source_task::{SourceExprs, SourceTask, Subscriber};
+use super::stage_task::StageTask;
+use super::{JobStart, PipelineOptions};
+use crate::aggregate::Panes;
+use crate::checkpoint::{CheckpointStore, JobState, Manifest};
+use crate::exchange::{Inbox, Message, Outputs, partition};
+use crate::plan::{Branch, BranchOrigin, Stage};
+use crate::{Connectors, EpochObserver, Error, Program, Result, Sink, SinkContext, Source, SourceOffset};
+
+type Job = (String, JobStart, Arc<JobCounters>);
+type Receivers = Vec<Vec<mpsc::Receiver<Message>>>;
+
+/// Readers that jobs share: same table, same position.
+struct Shared {
+    key: String,
+    source: Arc<dyn Source>,
+    starts: Vec<(Option<u64>, i64)>,
+    exprs: Arc<SourceExprs>,
+    /// (job, source of the job).
+    readers: Vec<(usize, usize)>,
+    /// By partition.
+    subscribers: Vec<Vec<Subscriber>>,
+}
+
+/// The output of each task of a stage, once its consumer is known.
+type StageOutputs = HashMap<(usize, usize), Vec<Subscriber>>;
+
+pub(super) async fn build(
+    programs: Vec<Program>,
+    connectors: &Connectors,
+    store: CheckpointStore,
+    observer: Option<Arc<dyn EpochObserver>>,
+    mut options: PipelineOptions,
+) -> Result<(Coordinator, Vec<Job>)> {
+    options.parallelism = options.parallelism.max(1);
+    let mut names = BTreeSet::new();
+    if let Some(twice) = programs.iter().find(|p| !names.insert(p.name())) {
+        return Err(Error::Invalid(format!("two programs are called {}; rename one", twice.name())));
+    }
+    let manifests = store.manifests().await?;
+    let newest = manifests.last().cloned();
+    let states = programs.iter().map(|p| state_of(newest.as_ref(), p)).collect::<Vec<_>>();
+    let mut sinks = open_sinks(&programs, connectors, &states).await?;
+    if let Some(newest) = &newest {
+        redo(newest, &programs, &store, observer.as_deref(), &states, &mut sinks).await?;
+    }
+    let mut shared = open_sources(&programs, connectors, &states).await?;
+
+    let counters = Arc::new(Counters::default());
+    let epoch = newest.as_ref().map_or(0, |m| m.epoch);
+    counters.epoch.store(epoch, Ordering::Relaxed);
+    let (ack_sender, acks) = mpsc::channel(1024);
+    let mut tasks = JoinSet::new();
+    let mut jobs = Vec::new();
+    let mut infos = Vec::new();
+    for (index, (program, writers)) in programs.iter().zip(sinks).enumerate() {
+        let job = Arc::new(JobCounters::default());
+        let start = match (states[index], &newest) {
+            (Some(_), Some(newest)) => JobStart::Resumed { epoch: newest.epoch },
+            _ => JobStart::Fresh {
+                changed: newest.as_ref().is_some_and(|m| m.jobs.contains_key(program.name())),
+            },
+        };
+        infos.push((program.name().to_owned(), start, Arc::clone(&job)));
+        let wiring =
+            Wiring { index, program, state: states[index], options: &options, acks: &ack_sender, job: &job };
+        jobs.push(wiring.job(writers, &store, &mut shared, &mut tasks).await?);
+    }
+    let mut commands = Vec::new();
+    let mut groups = Vec::new();
+    for (group, shared) in shared.into_iter().enumerate() {
+        let Shared { source, starts, exprs, readers, subscribers, .. } = shared;
+        for (at, ((offset, watermark_ns), subscribers)) in starts.iter().copied().zip(subscribers).enumerate()
+        {
+            let (sender, receiver) = mpsc::channel(4);
+            commands.push(sender);
+            let readers = readers.iter().map(|r| Arc::clone(&infos[r.0].2)).collect();
+            let task = SourceTask {
+                group,
+                partition: at,
+                reader: source.open(at, offset).await?,
+                exprs: Arc::clone(&exprs),
+                subscribers,
+                readers,
+                offset,
+                watermark_ns,
+                idle_timeout: options.idle_timeout,
+                checkpoint_rows: options.checkpoint_rows,
+                counters: Arc::clone(&counters),
+                commands: receiver,
+                acks: ack_sender.clone(),
+            };
+            tasks.spawn(task.run());
+        }
+        let readers =
+            readers.iter().map(|&(job, s)| (job, programs[job].plan.sources[s].name.clone())).collect();
+        groups.push(Group { partitions: starts.len(), readers });
+    }
+    let coordinator =
+        Coordinator::new(store, observer, options, tasks, acks, commands, groups, jobs, counters, manifests)
+            .await?;
+    Ok((coordinator, infos))
+}
+
+fn state_of<'a>(newest: Option<&'a Manifest>, program: &Program) -> Option<&'a JobState> {
+    newest?.jobs.get(program.name()).filter(|s| s.identity == program.identity())
+}
+
+async fn open_sinks(
+    programs: &[Program],
+    connectors: &Connectors,
+    states: &[Option<&JobState>],
+) -> Result<Vec<Vec<Box<dyn Sink>>>> {
+    let mut all = Vec::with_capacity(programs.len());
+    for (program, state) in programs.iter().zip(states) {
+        let context = SinkContext { job: program.name().to_owned(), resumed: state.is_some() };
+        let mut sinks = Vec::new();
+        for sink in &program.plan.sinks {
+            sinks.push(connectors.of(&sink.table)?.sink(&sink.table, &context).await?);
+        }
+        all.push(sinks);
+    }
+    Ok(all)
+}
+
+/// Tells and commits the newest epoch again.
+async fn redo(
+    newest: &Manifest,
+    programs: &[Program],
+    store: &CheckpointStore,
+    observer: Option<&dyn EpochObserver>,
+    states: &[Option<&JobState>],
+    sinks: &mut [Vec<Box<dyn Sink>>],
+) -> Result<()> {
+    if let Some(observer) = observer {
+        observer.decided(&summary(newest, store, true).await?).await?;
+    }
+    for ((program, state), sinks) in programs.iter().zip(states).zip(sinks) {
+        let Some(state) = state else { continue };
+        for (plan, sink) in program.plan.sinks.iter().zip(sinks) {
+            if let Some(done) = state.sinks.get(&plan.table.name).filter(|s| !s.staged.is_null()) {
+                sink.commit(newest.epoch, &done.staged).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn open_sources(
+    programs: &[Program],
+    connectors: &Connectors,
+    states: &[Option<&JobState>],
+) -> Result<Vec<Shared>> {
+    let mut opened: BTreeMap<String, Arc<dyn Source>> = BTreeMap::new();
+    let mut shared: Vec<Shared> = Vec::new();
+    for (job, (program, state)) in programs.iter().zip(states).enumerate() {
+        let plan = &program.plan;
+        let inputs =
+            plan.stages.iter().flat_map(|s| &s.inputs).chain(plan.sinks.iter().flat_map(|s| &s.inputs));
+        let used: BTreeSet<usize> = inputs
+            .filter_map(|b| match b.origin {
+                BranchOrigin::Source(s) => Some(s),
+                BranchOrigin::Stage(_) => None,
+            })
+            .collect();
+        for index in used {
+            let table = &plan.sources[index];
+            let key = table.source_key();
+            if !opened.contains_key(&key) {
+                opened.insert(key.clone(), Arc::from(connectors.of(table)?.source(table).await?));
+            }
+            let source = Arc::clone(&opened[&key]);
+            let known = |p: usize| -> Option<&SourceOffset> {
+                state.as_ref()?.sources.iter().find(|s| s.table == table.name && s.partition == p)
+            };
+            let starts = (0..source.partitions())
+                .map(|p| known(p).map_or((None, i64::MIN), |s| (s.offset, s.watermark_ns)))
+                .collect::<Vec<_>>();
+            match shared.iter_mut().find(|s| s.key == key && s.starts == starts) {
+                Some(group) => group.readers.push((job, index)),
+                None => shared.push(Shared {
+                    key,
+                    exprs: Arc::new(SourceExprs::new(table)?),
+                    subscribers: starts.iter().map(|_| Vec::new()).collect(),
+                    source,
+                    starts,
+                    readers: vec![(job, index)],
+                }),
+            }
+        }
+    }
+    Ok(shared)
+}
+
+/// Wires one job.
+struct Wiring<'a> {
+    index: usize,
+    program: &'a Program,
+    state: Option<&'a JobState>,
+    options: &'a PipelineOptions,
+    acks: &'a mpsc::Sender<Ack>,
+    job: &'a Arc<JobCounters>,
+}
+
+impl Wiring<'_> {
+    async fn job(
+        &self,
+        writers: Vec<Box<dyn Sink>>,
+        store: &CheckpointStore,
+        shared: &mut [Shared],
+        tasks: &mut JoinSet<Result<()>>,
+    ) -> Result<JobTasks> {
+        let plan = &self.program.plan;
+        let mut outputs = StageOutputs::new();
+        let mut sinks = Vec::new();
+        for (index, (sink, writer)) in plan.sinks.iter().zip(writers).enumerate() {
+            let mut receivers = self.connect(&sink.inputs, 1, 0..0, shared, &mut outputs)?;
+            let (commands, receiver) = mpsc::channel(4);
+            let known = self.state.and_then(|s| s.sinks.get(&sink.table.name));
+            let watermark_ns = known.map_or(i64::MIN, |s| s.watermark_ns);
+            self.job.watermark_ns.store(watermark_ns, Ordering::Relaxed);
+            let task = SinkTask {
+                job: self.index,
+                sink: index,
+                writer,
+                inbox: Inbox::new(receivers.pop().unwrap_or_default()),
+                watermark_ns,
+                counters: Arc::clone(self.job),
+                commands: receiver,
+                acks: self.acks.clone(),
+            };
+            tasks.spawn(task.run());
+            sinks.push(SinkTasks { table: sink.table.clone(), keys: sink.keys.clone(), commands });
+        }
+        let mut stages = Vec::new();
+        // Consumers first: a stage's outputs are known when it is built.
+        for index in (0..plan.stages.len()).rev() {
+            let stage = &plan.stages[index];
+            let keys = stage.spec.key_columns();
+            let receivers =
+                self.connect(&stage.inputs, self.options.parallelism, keys, shared, &mut outputs)?;
+            stages.push(self.stage(index, stage, receivers, store, &mut outputs, tasks).await?);
+        }
+        stages.reverse();
+        Ok(JobTasks {
+            name: self.program.name().to_owned(),
+            identity: self.program.identity().to_owned(),
+            stages,
+            sinks,
+            counters: Arc::clone(self.job),
+        })
+    }
+
+    async fn stage(
+        &self,
+        index: usize,
+        stage: &Stage,
+        receivers: Receivers,
+        store: &CheckpointStore,
+        outputs: &mut StageOutputs,
+        tasks: &mut JoinSet<Result<()>>,
+    ) -> Result<StageTasks> {
+        let parallelism = self.options.parallelism;
+        let known = self.state.and_then(|s| s.stages.get(index));
+        let watermark_ns = known.map_or(i64::MIN, |s| s.watermark_ns);
+        let late = known.map_or(0, |s| s.late_rows);
+        // The rows counted so far stay with the first task.
+        let mut panes = (0..parallelism)
+            .map(|i| Panes::new(Arc::clone(&stage.spec), watermark_ns, if i == 0 { late } else { 0 }))
+            .collect::<Vec<_>>();
+        let runs = known.map(|s| s.runs.clone()).unwrap_or_default();
+        for run in &runs {
+            for batch in store.read(&run.file).await? {
+                let keys = 2..2 + stage.spec.keys;
+                for (panes, part) in panes.iter_mut().zip(partition(&batch, keys, parallelism)?) {
+                    panes.restore(&part)?;
+                }
+            }
+        }
+        let want_full = Arc::new(WantFull::default());
+        let mut out = outputs.remove(&(self.index, index)).unwrap_or_default();
+        if out.len() != parallelism {
+            return Err(Error::Internal(format!("stage {index} of {} leads nowhere", self.program.name())));
+        }
+        for ((panes, receivers), out) in panes.into_iter().zip(receivers).zip(out.drain(..)) {
+            let task = StageTask {
+                job: self.index,
+                stage: index,
+                panes,
+                inbox: Inbox::new(receivers),
+                watermark_ns,
+                steps: out.steps,
+                outputs: out.outputs,
+                batch_rows: self.options.batch_rows.max(1),
+                want_full: Arc::clone(&want_full),
+                counters: Arc::clone(self.job),
+                acks: self.acks.clone(),
+            };
+            tasks.spawn(task.run());
+        }
+        Ok(StageTasks {
+            spec: Arc::clone(&stage.spec),
+            sink: stage.sink,
+            tasks: parallelism,
+            runs,
+            want_full,
+        })
+    }
+
+    /// Makes a channel from every task of each branch's origin to every one of `tasks` tasks.
+    fn connect(
+        &self,
+        branches: &[Branch],
+        tasks: usize,
+        keys: std::ops::Range<usize>,
+        shared: &mut [Shared],
+        outputs: &mut StageOutputs,
+    ) -> Result<Receivers> {
+        let mut receivers: Receivers = (0..tasks).map(|_| Vec::new()).collect();
+        let capacity = self.options.channel_batches.max(1);
+        let mut output = || {
+            let mut senders = Vec::with_capacity(tasks);
+            for receivers in &mut receivers {
+                let (sender, receiver) = mpsc::channel(capacity);
+                senders.push(sender);
+                receivers.push(receiver);
+            }
+            Outputs::new(senders, keys.clone())
+        };
+        for branch in branches {
+            let mut subscriber = || Subscriber { steps: branch.steps.clone(), outputs: output() };
+            match branch.origin {
+                BranchOrigin::Source(source) => {
+                    let group = shared.iter_mut().find(|g| g.readers.contains(&(self.index, source)));
+                    let group = group.ok_or_else(|| Error::Internal("a source was not opened".into()))?;
+                    for partition in &mut group.subscribers {
+                        partition.push(subscriber());
+                    }
+                }
+                BranchOrigin::Stage(stage) => {
+                    let outputs = outputs.entry((self.index, stage)).or_default();
+                    for _ in 0..self.options.parallelism {
+                        outputs.push(subscriber());
+                    }
+                }
+            }
+        }
+        Ok(receivers)
+    }
+}

@@ -1,0 +1,434 @@
+//! Runs the epochs: barrier, staged sinks, durable checkpoint, commits.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::datatypes::{Field, Schema};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use super::PipelineOptions;
+use super::messages::{Ack, Counters, JobCounters, SinkCommand, SourceCommand, WantFull};
+use crate::aggregate::{AggregateSpec, Snapshot, SpecWindows, distinct_rows};
+use crate::checkpoint::{CheckpointStore, JobState, Manifest, Run, SinkState, StageState, VERSION};
+use crate::{EpochObserver, EpochSummary, Error, Result, SinkEpoch, SourceOffset, TableDef};
+
+/// More state files than this are written anew as one.
+const RUNS_MAX: usize = 32;
+/// Epoch numbers promised at a time.
+const EPOCHS_RESERVED: u64 = 4096;
+
+/// What a handle asks for.
+pub(super) enum Command {
+    Checkpoint(oneshot::Sender<EpochSummary>),
+    Stop(oneshot::Sender<EpochSummary>),
+}
+
+/// Source tasks that read for several jobs.
+pub(super) struct Group {
+    pub(super) partitions: usize,
+    /// (job, name of the table in it).
+    pub(super) readers: Vec<(usize, String)>,
+}
+
+/// The tasks of one stage.
+pub(super) struct StageTasks {
+    pub(super) spec: Arc<AggregateSpec>,
+    pub(super) sink: usize,
+    pub(super) tasks: usize,
+    pub(super) runs: Vec<Run>,
+    pub(super) want_full: Arc<WantFull>,
+}
+
+/// The task of one sink.
+pub(super) struct SinkTasks {
+    pub(super) table: TableDef,
+    pub(super) keys: Vec<(usize, usize)>,
+    pub(super) commands: mpsc::Sender<SinkCommand>,
+}
+
+/// The tasks of one job.
+pub(super) struct JobTasks {
+    pub(super) name: String,
+    pub(super) identity: String,
+    pub(super) stages: Vec<StageTasks>,
+    pub(super) sinks: Vec<SinkTasks>,
+    pub(super) counters: Arc<JobCounters>,
+}
+
+/// What the tasks said at one barrier.
+struct Collected {
+    /// By group and partition.
+    sources: Vec<Vec<(Option<u64>, i64)>>,
+    /// By job, stage and task.
+    stages: Vec<Vec<Vec<(i64, Snapshot)>>>,
+    /// By job and sink.
+    sinks: Vec<Vec<(i64, serde_json::Value)>>,
+}
+
+pub(super) struct Coordinator {
+    store: CheckpointStore,
+    observer: Option<Arc<dyn EpochObserver>>,
+    options: PipelineOptions,
+    tasks: JoinSet<Result<()>>,
+    acks: mpsc::Receiver<Ack>,
+    sources: Vec<mpsc::Sender<SourceCommand>>,
+    groups: Vec<Group>,
+    jobs: Vec<JobTasks>,
+    counters: Arc<Counters>,
+    kept: Vec<Manifest>,
+    next_epoch: u64,
+    reserved_to: u64,
+    ended: usize,
+    due: bool,
+    activity_seen: u64,
+}
+
+impl Coordinator {
+    #[expect(clippy::too_many_arguments, reason = "one caller, which has just made each of them")]
+    pub(super) async fn new(
+        store: CheckpointStore,
+        observer: Option<Arc<dyn EpochObserver>>,
+        options: PipelineOptions,
+        tasks: JoinSet<Result<()>>,
+        acks: mpsc::Receiver<Ack>,
+        sources: Vec<mpsc::Sender<SourceCommand>>,
+        groups: Vec<Group>,
+        jobs: Vec<JobTasks>,
+        counters: Arc<Counters>,
+        kept: Vec<Manifest>,
+    ) -> Result<Self> {
+        let next_epoch = store.reserve(kept.last().map_or(1, |m| m.epoch + 1), EPOCHS_RESERVED).await?;
+        let reserved_to = next_epoch + EPOCHS_RESERVED;
+        Ok(Self {
+            store,
+            observer,
+            options,
+            tasks,
+            acks,
+            sources,
+            groups,
+            jobs,
+            counters,
+            kept,
+            next_epoch,
+            reserved_to,
+            ended: 0,
+            due: false,
+            activity_seen: 0,
+        })
+    }
+
+    pub(super) fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) -> Result<()> {
+        let mut timer = self.options.checkpoint_interval.map(|period| {
+            let mut timer = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
+            timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            timer
+        });
+        loop {
+            if self.ended == self.sources.len() {
+                self.checkpoint().await?;
+                return Ok(());
+            }
+            if std::mem::take(&mut self.due) {
+                self.checkpoint().await?;
+                if self.options.stop_at_first_checkpoint {
+                    return Ok(());
+                }
+                continue;
+            }
+            let tick = async {
+                match &mut timer {
+                    Some(timer) => {
+                        timer.tick().await;
+                    }
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                done = self.tasks.join_next() => return Err(failure(done)),
+                Some(ack) = self.acks.recv() => self.note(&ack),
+                command = commands.recv() => match command {
+                    Some(Command::Checkpoint(reply)) => {
+                        let summary = self.checkpoint().await?;
+                        let _ = reply.send(summary);
+                    }
+                    Some(Command::Stop(reply)) => {
+                        let summary = self.checkpoint().await?;
+                        let _ = reply.send(summary);
+                        return Ok(());
+                    }
+                    None => return Ok(()),
+                },
+                () = tick => {
+                    let activity = self.counters.activity.load(Ordering::Relaxed);
+                    if activity != self.activity_seen {
+                        self.checkpoint().await?;
+                        if self.options.stop_at_first_checkpoint {
+                            return Ok(());
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, ack: &Ack) {
+        match ack {
+            Ack::Ended => self.ended += 1,
+            Ack::Due => self.due = true,
+            other => tracing::warn!(?other, "an answer to no question"),
+        }
+    }
+
+    async fn checkpoint(&mut self) -> Result<EpochSummary> {
+        if self.next_epoch == self.reserved_to {
+            self.store.reserve(self.next_epoch, EPOCHS_RESERVED).await?;
+            self.reserved_to += EPOCHS_RESERVED;
+        }
+        let epoch = self.next_epoch;
+        self.next_epoch += 1;
+        self.due = false;
+        self.activity_seen = self.counters.activity.load(Ordering::Relaxed);
+        for source in &self.sources {
+            if source.send(SourceCommand::Barrier(epoch)).await.is_err() {
+                return Err(failure(self.tasks.join_next().await));
+            }
+        }
+        let collected = self.collect().await?;
+        let manifest = self.persist(epoch, collected).await?;
+        self.store.decide(&manifest).await?;
+        self.counters.epoch.store(epoch, Ordering::Relaxed);
+        let summary = summary(&manifest, &self.store, false).await?;
+        if let Some(observer) = &self.observer {
+            observer.decided(&summary).await?;
+        }
+        self.commit(&manifest).await?;
+        self.kept.push(manifest);
+        let surplus = self.kept.len().saturating_sub(self.options.keep_checkpoints.max(1));
+        if surplus > 0 {
+            self.kept.drain(..surplus);
+            self.store.clean(&self.kept).await?;
+        }
+        Ok(summary)
+    }
+
+    /// Waits until every task has answered the barrier.
+    async fn collect(&mut self) -> Result<Collected> {
+        let none = || (None, i64::MIN);
+        let mut all = Collected {
+            sources: self.groups.iter().map(|g| (0..g.partitions).map(|_| none()).collect()).collect(),
+            stages: self.jobs.iter().map(|j| j.stages.iter().map(|_| Vec::new()).collect()).collect(),
+            sinks: self
+                .jobs
+                .iter()
+                .map(|j| j.sinks.iter().map(|_| (i64::MIN, serde_json::Value::Null)).collect())
+                .collect(),
+        };
+        let stages: usize = self.jobs.iter().flat_map(|j| j.stages.iter().map(|s| s.tasks)).sum();
+        let sinks: usize = self.jobs.iter().map(|j| j.sinks.len()).sum();
+        let mut missing = self.sources.len() + stages + sinks;
+        while missing > 0 {
+            let ack = tokio::select! {
+                done = self.tasks.join_next() => return Err(failure(done)),
+                Some(ack) = self.acks.recv() => ack,
+            };
+            missing -= 1;
+            match ack {
+                Ack::Source { group, partition, offset, watermark_ns } => {
+                    all.sources[group][partition] = (offset, watermark_ns);
+                }
+                Ack::Stage { job, stage, watermark_ns, snapshot } => {
+                    all.stages[job][stage].push((watermark_ns, snapshot));
+                }
+                Ack::Sink { job, sink, watermark_ns, staged } => {
+                    all.sinks[job][sink] = (watermark_ns, staged);
+                }
+                other => {
+                    missing += 1;
+                    // A share of rows read meanwhile is part of this checkpoint or asks again.
+                    self.note(&other);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Writes state and late keys, and gives the checkpoint that names them.
+    async fn persist(&mut self, epoch: u64, collected: Collected) -> Result<Manifest> {
+        let mut manifest = Manifest { version: VERSION, epoch, jobs: std::collections::BTreeMap::new() };
+        let Collected { sources, stages, sinks } = collected;
+        for (index, ((job, stages), sinks)) in self.jobs.iter_mut().zip(stages).zip(sinks).enumerate() {
+            let mut state = JobState { identity: job.identity.clone(), ..JobState::default() };
+            for (group, partitions) in self.groups.iter().zip(&sources) {
+                for (_, table) in group.readers.iter().filter(|r| r.0 == index) {
+                    let offset =
+                        |(partition, &(offset, watermark_ns)): (usize, &(Option<u64>, i64))| SourceOffset {
+                            job: job.name.clone(),
+                            table: table.clone(),
+                            partition,
+                            offset,
+                            watermark_ns,
+                        };
+                    state.sources.extend(partitions.iter().enumerate().map(offset));
+                }
+            }
+            let mut dirty = job.sinks.iter().map(|_| Vec::new()).collect::<Vec<_>>();
+            let mut late = vec![0; job.sinks.len()];
+            let (mut rows, mut bytes) = (0, 0);
+            for (at, (stage, answers)) in job.stages.iter_mut().zip(stages).enumerate() {
+                let file = format!("state-{}-{at}-{epoch:020}.parquet", file_name(&job.name));
+                let stage_state =
+                    persist_stage(&self.store, stage, &file, answers, &mut dirty, &mut late).await?;
+                rows += stage_state.runs.iter().map(|r| r.rows).sum::<usize>();
+                bytes += stage_state.runs.iter().map(|r| r.bytes).sum::<usize>();
+                state.stages.push(stage_state);
+            }
+            job.counters.state_rows.store(u64::try_from(rows).unwrap_or(u64::MAX), Ordering::Relaxed);
+            job.counters.state_bytes.store(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+            for (((sink, (watermark_ns, staged)), dirty), late_rows) in
+                job.sinks.iter().zip(sinks).zip(dirty).zip(late)
+            {
+                let mut file = None;
+                if let Some(keys) = in_sink_terms(sink, &dirty)? {
+                    let name = format!(
+                        "late-{}-{}-{epoch:020}.parquet",
+                        file_name(&job.name),
+                        file_name(&sink.table.name)
+                    );
+                    self.store.write(&name, vec![keys]).await?;
+                    file = Some(name);
+                }
+                let options = sink.table.options.clone();
+                let sink_state = SinkState { options, watermark_ns, late_rows, staged, dirty: file };
+                state.sinks.insert(sink.table.name.clone(), sink_state);
+            }
+            manifest.jobs.insert(job.name.clone(), state);
+        }
+        Ok(manifest)
+    }
+
+    async fn commit(&mut self, manifest: &Manifest) -> Result<()> {
+        for job in &self.jobs {
+            for sink in &job.sinks {
+                let state = manifest.jobs.get(&job.name).and_then(|j| j.sinks.get(&sink.table.name));
+                let Some(state) = state.filter(|s| !s.staged.is_null()) else { continue };
+                let (reply, answer) = oneshot::channel();
+                let staged = state.staged.clone();
+                let command = SinkCommand::Commit { epoch: manifest.epoch, staged, reply };
+                if sink.commands.send(command).await.is_err() || answer.await.is_err() {
+                    return Err(failure(self.tasks.join_next().await));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn persist_stage(
+    store: &CheckpointStore,
+    stage: &mut StageTasks,
+    file: &str,
+    answers: Vec<(i64, Snapshot)>,
+    dirty: &mut [Vec<RecordBatch>],
+    late: &mut [u64],
+) -> Result<StageState> {
+    let full = stage.want_full.get();
+    let (mut parts, mut held, mut late_rows) = (Vec::new(), 0, 0);
+    let mut watermark_ns = i64::MAX;
+    for (watermark, snapshot) in answers {
+        watermark_ns = watermark_ns.min(watermark);
+        parts.extend(snapshot.parts);
+        held += snapshot.rows;
+        late_rows += snapshot.late_rows;
+        if matches!(stage.spec.windows, SpecWindows::Of(_)) {
+            dirty[stage.sink].extend(snapshot.dirty);
+        }
+    }
+    late[stage.sink] += late_rows;
+    if full || held == 0 {
+        stage.runs.clear();
+    }
+    if held > 0 && !parts.is_empty() {
+        stage.runs.push(store.write(file, parts).await?);
+    }
+    let written: usize = stage.runs.iter().map(|r| r.rows).sum();
+    // Rows of closed panes and repeated keys: writing anew costs no more than what was written since.
+    stage.want_full.set(stage.runs.len() > RUNS_MAX || written > 2 * held + 4096);
+    Ok(StageState { watermark_ns, late_rows, runs: stage.runs.clone() })
+}
+
+/// Late keys under the sink's names and types.
+fn in_sink_terms(sink: &SinkTasks, dirty: &[RecordBatch]) -> Result<Option<RecordBatch>> {
+    let mut parts = Vec::with_capacity(dirty.len());
+    for batch in dirty {
+        let mut fields = batch.schema().fields()[..2].to_vec();
+        let mut columns = batch.columns()[..2].to_vec();
+        for &(key, column) in &sink.keys {
+            let field = sink.table.physical.field(column);
+            fields.push(Arc::new(Field::new(field.name(), field.data_type().clone(), true)));
+            columns.push(arrow::compute::cast(batch.column(2 + key), field.data_type())?);
+        }
+        parts.push(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?);
+    }
+    let Some(first) = parts.first() else { return Ok(None) };
+    distinct_rows(&concat_batches(&first.schema(), &parts)?).map(Some)
+}
+
+/// What is told of a checkpoint.
+pub(super) async fn summary(
+    manifest: &Manifest,
+    store: &CheckpointStore,
+    replayed: bool,
+) -> Result<EpochSummary> {
+    let (mut sinks, mut sources) = (Vec::new(), Vec::new());
+    for (job, state) in &manifest.jobs {
+        sources.extend(state.sources.iter().cloned());
+        for (table, sink) in &state.sinks {
+            let dirty = match &sink.dirty {
+                None => None,
+                Some(file) => {
+                    let parts = store.read(file).await?;
+                    parts.first().map(|b| concat_batches(&b.schema(), &parts)).transpose()?
+                }
+            };
+            sinks.push(SinkEpoch {
+                job: job.clone(),
+                table: table.clone(),
+                options: sink.options.clone(),
+                watermark_ns: sink.watermark_ns,
+                dirty,
+                late_rows: sink.late_rows,
+                staged: sink.staged.clone(),
+            });
+        }
+    }
+    Ok(EpochSummary { epoch: manifest.epoch, sinks, sources, replayed })
+}
+
+/// A name that any file system takes; other characters are written as their number.
+fn file_name(name: &str) -> String {
+    use std::fmt::Write;
+    name.chars().fold(String::new(), |mut out, c| {
+        if c.is_ascii_alphanumeric() || c == '_' {
+            out.push(c);
+        } else {
+            let _ = write!(out, "%{:x}", u32::from(c));
+        }
+        out
+    })
+}
+
+fn failure(done: Option<Result<Result<()>, tokio::task::JoinError>>) -> Error {
+    match done {
+        Some(Ok(Err(error))) => error,
+        Some(Err(error)) => Error::Internal(format!("a task died: {error}")),
+        Some(Ok(Ok(()))) | None => Error::Internal("a task ended early".into()),
+    }
+}

@@ -1,0 +1,55 @@
+//! Writes what arrives, stages at each barrier, commits when told.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::mpsc;
+
+use super::messages::{Ack, JobCounters, SinkCommand, add, gone};
+use crate::exchange::{Event, Inbox};
+use crate::{Result, Sink};
+
+/// Everything a sink task needs.
+pub(crate) struct SinkTask {
+    pub(crate) job: usize,
+    pub(crate) sink: usize,
+    pub(crate) writer: Box<dyn Sink>,
+    pub(crate) inbox: Inbox,
+    pub(crate) watermark_ns: i64,
+    pub(crate) counters: Arc<JobCounters>,
+    pub(crate) commands: mpsc::Receiver<SinkCommand>,
+    pub(crate) acks: mpsc::Sender<Ack>,
+}
+
+impl SinkTask {
+    /// Runs until its inputs or the coordinator go away.
+    pub(crate) async fn run(mut self) -> Result<()> {
+        loop {
+            tokio::select! {
+                biased;
+                command = self.commands.recv() => {
+                    let Some(SinkCommand::Commit { epoch, staged, reply }) = command else { return Ok(()) };
+                    self.writer.commit(epoch, &staged).await?;
+                    gone(reply.send(()))?;
+                }
+                event = self.inbox.next() => match event {
+                    Event::Batch(batch) => {
+                        let rows = batch.num_rows();
+                        self.writer.write(batch).await?;
+                        add(&self.counters.rows_out, rows);
+                    }
+                    Event::Watermark(ns) => {
+                        self.watermark_ns = self.watermark_ns.max(ns);
+                        self.counters.watermark_ns.store(self.watermark_ns, Ordering::Relaxed);
+                    }
+                    Event::Barrier(epoch) => {
+                        let staged = self.writer.stage(epoch).await?;
+                        let (job, sink, watermark_ns) = (self.job, self.sink, self.watermark_ns);
+                        gone(self.acks.send(Ack::Sink { job, sink, watermark_ns, staged }).await)?;
+                    }
+                    Event::Closed => return Ok(()),
+                },
+            }
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! One `.sql` file, understood: what it reads and writes, its streaming plan, and the same as a batch.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::dataframe::DataFrame;
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::datasource::{ViewTable, provider_as_source};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Volatility, cast, col};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement as DfStatement;
+use datafusion::sql::sqlparser::ast::{Query, Statement};
+use sha2::{Digest, Sha256};
+
+use crate::parse::{Insert, Parsed, parse};
+use crate::plan::{JobPlan, Origin, Rewriter, SinkPlan, Target, compile_job, innermost, origin};
+use crate::{Error, Result, TableDef, TableKind, WindowKind, functions};
+
+/// A group key of a windowed query, and where the sink keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyColumn {
+    /// Column of the sink.
+    pub column: String,
+}
+
+/// What a program writes to one sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// The sink.
+    pub table: TableDef,
+    /// The windows its rows come from; `None` when it is not windowed.
+    pub windows: Option<WindowKind>,
+    /// Column of the sink that holds the start of the window.
+    pub window_start: Option<String>,
+    /// Column of the sink that holds the end of the window.
+    pub window_end: Option<String>,
+    /// Columns of the sink that are group keys: with the window they name a row.
+    pub keys: Vec<KeyColumn>,
+}
+
+/// A parsed and planned `.sql` file. One definition, two executions: [`Pipeline`](crate::Pipeline) runs it
+/// as a stream, [`Program::batch`] over tables.
+pub struct Program {
+    name: String,
+    identity: String,
+    parsed: Parsed,
+    outputs: Vec<Output>,
+    pub(crate) plan: JobPlan,
+    explained: String,
+}
+
+impl std::fmt::Debug for Program {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Program")
+            .field("name", &self.name)
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Program {
+    /// Parses and plans a program. `name` names its job, and with it its state in checkpoints; each `$name` in
+    /// an option is replaced from `variables`.
+    ///
+    /// # Errors
+    /// When the SQL is wrong, or is not supported in a stream: with the reason and what to write instead.
+    pub async fn parse(name: &str, sql: &str, variables: &BTreeMap<String, String>) -> Result<Self> {
+        let parsed = parse(name, sql, variables)?;
+        let context = session();
+        for source in sources(&parsed) {
+            register(&context, &source.name, Arc::new(EmptyTable::new(Arc::clone(&source.schema))))?;
+        }
+        let used = sources(&parsed).cloned().collect::<Vec<_>>();
+        let mut plan = JobPlan { sources: used, stages: Vec::new(), sinks: Vec::new() };
+        let mut outputs = Vec::new();
+        let mut explained = String::new();
+        let state = context.state();
+        for (table, query) in planned(name, &parsed, &context, Target::Stream).await? {
+            let windows = innermost(&query);
+            let origins = (0..table.physical.fields().len()).map(|i| origin(&query, i)).collect::<Vec<_>>();
+            let optimised = state.optimize(&query).map_err(Error::plan(format!("{name}: optimising")))?;
+            explained.push_str(&format!("sink {}\n{}\n", table.name, optimised.display_indent()));
+            let sink = plan.sinks.iter().position(|s| s.table.name == table.name);
+            let index = sink.unwrap_or(plan.sinks.len());
+            let inputs = compile_job(name, &state, &optimised, index, &mut plan)?;
+            let keys = key_columns(&origins);
+            if let Some(index) = sink {
+                let sink: &mut SinkPlan = &mut plan.sinks[index];
+                sink.inputs.extend(inputs);
+                // Two queries into one sink agree on what names a row, or late rows are told by window only.
+                sink.keys.retain(|k| keys.contains(k));
+                sink.windows = sink.windows.filter(|w| Some(*w) == windows);
+                continue;
+            }
+            let column = |o: Origin| {
+                origins.iter().position(|x| *x == Some(o)).map(|i| table.physical.field(i).name().clone())
+            };
+            outputs.push(Output {
+                windows,
+                window_start: column(Origin::WindowStart),
+                window_end: column(Origin::WindowEnd),
+                keys: keys
+                    .iter()
+                    .map(|k| KeyColumn { column: table.physical.field(k.1).name().clone() })
+                    .collect(),
+                table: table.clone(),
+            });
+            plan.sinks.push(SinkPlan { table, inputs, keys, windows });
+        }
+        let identity = Sha256::digest(&parsed.identity).iter().map(|b| format!("{b:02x}")).collect();
+        Ok(Self { name: name.to_owned(), identity, parsed, outputs, plan, explained })
+    }
+
+    /// Name of the job.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Hash of the normalised program; state is valid only for the same one. Variables, white space and
+    /// comments are not part of it.
+    #[must_use]
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// The tables it reads.
+    pub fn sources(&self) -> impl Iterator<Item = &TableDef> {
+        self.plan.sources.iter()
+    }
+
+    /// What it writes.
+    #[must_use]
+    pub fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+
+    /// The optimised streaming plan as text.
+    #[must_use]
+    pub fn explain(&self) -> &str {
+        &self.explained
+    }
+
+    /// The same program as a batch: one query a sink, its columns in the sink's names and types. Sources are
+    /// looked up in `context` by the names of the program; a source may be a view with filters, so that only
+    /// some users or days are computed. Rows without an event time are in no window.
+    ///
+    /// # Errors
+    /// When a source is missing in `context` or lacks a column.
+    pub async fn batch(&self, context: &SessionContext) -> Result<Vec<(TableDef, DataFrame)>> {
+        let session = session();
+        for source in sources(&self.parsed) {
+            let provider = context.table_provider(source.name.as_str()).await.map_err(Error::plan(
+                format!("{}: the batch needs a table {}; register it first", self.name, source.name),
+            ))?;
+            let scan = LogicalPlanBuilder::scan("physical", provider_as_source(provider), None);
+            let columns = source.physical.fields().iter().map(|f| {
+                cast(col(datafusion::common::Column::new_unqualified(f.name())), f.data_type().clone())
+                    .alias(f.name())
+            });
+            let plan = scan
+                .and_then(|s| s.project(columns)?.alias("physical")?.build())
+                .map_err(Error::plan(format!("{}: source {} of the batch", self.name, source.name)))?;
+            let generated = generated_columns(&session, source, &plan)?;
+            let plan = LogicalPlanBuilder::new(plan)
+                .project(generated)
+                .and_then(LogicalPlanBuilder::build)
+                .map_err(Error::plan("generated columns"))?;
+            register(&session, &source.name, Arc::new(ViewTable::new(plan, None)))?;
+        }
+        let plans = planned(&self.name, &self.parsed, &session, Target::Batch).await?;
+        Ok(plans.into_iter().map(|(table, plan)| (table, DataFrame::new(context.state(), plan))).collect())
+    }
+}
+
+/// The session that plans: its own functions, plain UTF-8 strings as sources have them.
+pub(crate) fn session() -> SessionContext {
+    let config = SessionConfig::new()
+        .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
+        .with_target_partitions(1);
+    let context = SessionContext::new_with_config(config);
+    crave_udfs::register(&context);
+    functions::register(&context);
+    context
+}
+
+/// All columns of a source over a plan of its physical ones, in the order declared.
+pub(crate) fn generated_columns(
+    context: &SessionContext,
+    source: &TableDef,
+    plan: &LogicalPlan,
+) -> Result<Vec<Expr>> {
+    let state = context.state();
+    let expr = |field: &str| {
+        let Some(generated) = source.generated.iter().find(|g| g.name == field) else {
+            return Ok(col(datafusion::common::Column::new_unqualified(field)));
+        };
+        let data_type = source.schema.field_with_name(field)?.data_type().clone();
+        let expr = state
+            .create_logical_expr(&generated.expr, plan.schema())
+            .map_err(Error::plan(format!("table {}: generated column {field}", source.name)))?;
+        Ok(cast(expr, data_type).alias(field))
+    };
+    source.schema.fields().iter().map(|f| expr(f.name())).collect()
+}
+
+fn sources(parsed: &Parsed) -> impl Iterator<Item = &TableDef> {
+    parsed.tables.iter().filter(|t| t.kind == TableKind::Source)
+}
+
+fn register(
+    context: &SessionContext,
+    name: &str,
+    provider: Arc<dyn datafusion::catalog::TableProvider>,
+) -> Result<()> {
+    let name = datafusion::common::TableReference::bare(name);
+    let before =
+        context.register_table(name.clone(), provider).map_err(Error::plan("registering a table"))?;
+    match before {
+        None => Ok(()),
+        Some(_) => Err(Error::Invalid(format!("{name} is defined twice"))),
+    }
+}
+
+/// The query of every INSERT, rewritten and cast to its sink.
+async fn planned(
+    name: &str,
+    parsed: &Parsed,
+    context: &SessionContext,
+    target: Target,
+) -> Result<Vec<(TableDef, LogicalPlan)>> {
+    for (view, query) in &parsed.views {
+        let plan = query_plan(name, context, query).await?;
+        register(context, view, Arc::new(ViewTable::new(plan, None)))?;
+    }
+    let sources = sources(parsed).cloned().collect::<Vec<_>>();
+    let rewriter = Rewriter { program: name, sources: &sources, target };
+    let mut plans = Vec::new();
+    for insert in &parsed.inserts {
+        let table = parsed.tables.iter().find(|t| t.name == insert.table);
+        let table = table.ok_or_else(|| Error::Internal("a sink is gone".into()))?;
+        let plan = query_plan(name, context, &insert.query).await?;
+        pure(name, &plan)?;
+        let plan = rewriter.rewrite(&plan)?;
+        plans.push((table.clone(), into_sink(name, insert, table, plan)?));
+    }
+    Ok(plans)
+}
+
+async fn query_plan(name: &str, context: &SessionContext, query: &Query) -> Result<LogicalPlan> {
+    let statement = DfStatement::Statement(Box::new(Statement::Query(Box::new(query.clone()))));
+    let state = context.state();
+    let plan = Box::pin(state.statement_to_plan(statement));
+    plan.await.map_err(Error::plan(format!("{name}: planning {query}")))
+}
+
+/// A projection onto the sink's columns, by position or by the names the INSERT gives.
+fn into_sink(name: &str, insert: &Insert, table: &TableDef, plan: LogicalPlan) -> Result<LogicalPlan> {
+    let columns = plan.schema().columns();
+    let wanted = if insert.columns.is_empty() { table.physical.fields().len() } else { insert.columns.len() };
+    if columns.len() != wanted {
+        return Err(Error::Invalid(format!(
+            "{name}: INSERT INTO {}: the query has {} columns, the table takes {wanted}",
+            table.name,
+            columns.len()
+        )));
+    }
+    if let Some(stray) = insert.columns.iter().find(|c| table.physical.field_with_name(c).is_err()) {
+        return Err(Error::Invalid(format!("{name}: table {} has no column {stray}", table.name)));
+    }
+    let mut exprs = Vec::with_capacity(wanted);
+    for (i, field) in table.physical.fields().iter().enumerate() {
+        let from = if insert.columns.is_empty() {
+            Some(i)
+        } else {
+            insert.columns.iter().position(|c| c == field.name())
+        };
+        let expr = match from {
+            Some(i) => Expr::Column(columns[i].clone()),
+            None => Expr::Literal(datafusion::common::ScalarValue::Null, None),
+        };
+        exprs.push(cast(expr, field.data_type().clone()).alias(field.name()));
+    }
+    LogicalPlanBuilder::new(plan)
+        .project(exprs)
+        .and_then(LogicalPlanBuilder::build)
+        .map_err(Error::plan(format!("{name}: casting to the columns of {}", table.name)))
+}
+
+/// Refuses what would give other rows when it runs again.
+fn pure(name: &str, plan: &LogicalPlan) -> Result<()> {
+    let mut stray = None;
+    let seen = plan.apply_with_subqueries(|node| {
+        for expr in node.expressions() {
+            expr.apply(|e| {
+                if let Expr::ScalarFunction(call) = e
+                    && call.func.signature().volatility != Volatility::Immutable
+                    && functions::window_call(e).is_none()
+                {
+                    stray = Some(call.func.name().to_owned());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    seen.map_err(Error::plan("looking for clocks"))?;
+    match stray {
+        None => Ok(()),
+        Some(function) => Err(Error::Unsupported {
+            program: name.to_owned(),
+            reason: format!("{function}() gives another value when it runs again"),
+            instead: "use the event's own time or a column".into(),
+        }),
+    }
+}
+
+/// (key, sink column) pairs; the first column that holds a key stands for it.
+fn key_columns(origins: &[Option<Origin>]) -> Vec<(usize, usize)> {
+    let mut keys: Vec<(usize, usize)> = Vec::new();
+    for (column, origin) in origins.iter().enumerate() {
+        if let Some(Origin::Key(key)) = origin
+            && !keys.iter().any(|k| k.0 == *key)
+        {
+            keys.push((*key, column));
+        }
+    }
+    keys
+}

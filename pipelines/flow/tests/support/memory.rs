@@ -1,0 +1,128 @@
+//! A source and a sink in memory, with the same promises as real ones, and an observer that remembers.
+
+use std::sync::{Arc, Mutex};
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use crave_flow::{
+    Connector, EpochObserver, EpochSummary, Polled, Reader, Result, Sink, SinkContext, Source, TableDef,
+};
+
+/// Batches by partition; an offset is a number of batches.
+#[derive(Clone, Default)]
+pub(crate) struct Memory {
+    pub(crate) partitions: Arc<Vec<Vec<RecordBatch>>>,
+    /// A partition that ends in silence instead of an end.
+    pub(crate) unbounded: bool,
+    pub(crate) committed: Arc<Mutex<Vec<RecordBatch>>>,
+    staged: Arc<Mutex<std::collections::BTreeMap<u64, Vec<RecordBatch>>>>,
+    done: Arc<Mutex<std::collections::BTreeSet<u64>>>,
+    /// Fail this many commits after doing them, as a crash between commit and its acknowledgement.
+    pub(crate) fail_commits: Arc<Mutex<u32>>,
+}
+
+impl Memory {
+    pub(crate) fn new(partitions: Vec<Vec<RecordBatch>>) -> Self {
+        Self { partitions: Arc::new(partitions), ..Self::default() }
+    }
+
+    pub(crate) fn rows(&self) -> Vec<serde_json::Map<String, serde_json::Value>> {
+        super::json_rows(&self.committed.lock().unwrap())
+    }
+}
+
+#[async_trait]
+impl Connector for Memory {
+    async fn source(&self, _: &TableDef) -> Result<Box<dyn Source>> {
+        Ok(Box::new(self.clone()))
+    }
+
+    async fn sink(&self, _: &TableDef, _: &SinkContext) -> Result<Box<dyn Sink>> {
+        Ok(Box::new(Writer { memory: self.clone(), rows: Vec::new() }))
+    }
+}
+
+#[async_trait]
+impl Source for Memory {
+    fn partitions(&self) -> usize {
+        self.partitions.len()
+    }
+
+    async fn open(&self, partition: usize, from: Option<u64>) -> Result<Box<dyn Reader>> {
+        let at = usize::try_from(from.unwrap_or(0)).unwrap();
+        Ok(Box::new(Cursor { memory: self.clone(), partition, at }))
+    }
+}
+
+struct Cursor {
+    memory: Memory,
+    partition: usize,
+    at: usize,
+}
+
+#[async_trait]
+impl Reader for Cursor {
+    async fn next(&mut self) -> Result<Polled> {
+        tokio::task::yield_now().await;
+        match self.memory.partitions[self.partition].get(self.at) {
+            Some(batch) => {
+                self.at += 1;
+                Ok(Polled::Rows { batch: batch.clone(), next_offset: u64::try_from(self.at).unwrap() })
+            }
+            None if self.memory.unbounded => {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                Ok(Polled::Idle)
+            }
+            None => Ok(Polled::End),
+        }
+    }
+}
+
+struct Writer {
+    memory: Memory,
+    rows: Vec<RecordBatch>,
+}
+
+#[async_trait]
+impl Sink for Writer {
+    async fn write(&mut self, batch: RecordBatch) -> Result<()> {
+        self.rows.push(batch);
+        Ok(())
+    }
+
+    async fn stage(&mut self, epoch: u64) -> Result<serde_json::Value> {
+        let rows = std::mem::take(&mut self.rows);
+        if rows.is_empty() {
+            return Ok(serde_json::Value::Null);
+        }
+        let before = self.memory.staged.lock().unwrap().insert(epoch, rows);
+        assert!(before.is_none(), "epoch {epoch} was used twice");
+        Ok(epoch.into())
+    }
+
+    async fn commit(&mut self, epoch: u64, staged: &serde_json::Value) -> Result<()> {
+        assert_eq!(staged.as_u64(), Some(epoch));
+        if self.memory.done.lock().unwrap().insert(epoch) {
+            let rows = self.memory.staged.lock().unwrap()[&epoch].clone();
+            self.memory.committed.lock().unwrap().extend(rows);
+        }
+        let mut fail = self.memory.fail_commits.lock().unwrap();
+        if *fail > 0 {
+            *fail -= 1;
+            return Err(crave_flow::Error::connector("committing", true, "the test says so"));
+        }
+        Ok(())
+    }
+}
+
+/// Remembers every epoch, once each.
+#[derive(Default)]
+pub(crate) struct Remember(pub(crate) Mutex<std::collections::BTreeMap<u64, EpochSummary>>);
+
+#[async_trait]
+impl EpochObserver for Remember {
+    async fn decided(&self, epoch: &EpochSummary) -> Result<()> {
+        self.0.lock().unwrap().insert(epoch.epoch, epoch.clone());
+        Ok(())
+    }
+}
