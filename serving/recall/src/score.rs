@@ -6,9 +6,11 @@
 //! `relevance = Σ strength/(rrf_k + rank) / Σ 1/(rrf_k + 1)` over the retrievers in use: reciprocal rank fusion (Cormack,
 //! Clarke, Büttcher, SIGIR 2009), scaled so that the first in every list has 1. `strength` is the raw score as a share
 //! of the list's best. Ranks alone forget how far the second is behind the first, and then the weight of time lets
-//! recent memories that hardly fit pass the one of years ago that does. `score = relevance × time`.
+//! recent memories that hardly fit pass the one of years ago that does. `score = relevance × time`, where the weight of
+//! time is SQL's [`recency_weight`].
 
 use chrono::{DateTime, Utc};
+use crave_udfs::recency_weight;
 use serde::{Deserialize, Serialize};
 
 #[cfg(test)]
@@ -21,9 +23,7 @@ pub struct Weights {
     /// The constant of reciprocal rank fusion. Small, so that the first of a list stands out: with the usual 60 the
     /// twentieth has three quarters of the first's worth, and the weight of time would decide everything.
     pub rrf_k: f64,
-    /// Up to this age a memory weighs in full, in days.
-    pub full_days: f64,
-    /// After it the weight halves every so many days.
+    /// After [`crave_udfs::FULL_WEIGHT_DAYS`] the weight halves every so many days.
     pub half_life_days: f64,
     /// The least weight of a memory however old, 0 to 1: years-old memories stay findable.
     pub floor: f64,
@@ -34,7 +34,7 @@ pub struct Weights {
 
 impl Default for Weights {
     fn default() -> Self {
-        Self { rrf_k: 10.0, full_days: 30.0, half_life_days: 180.0, floor: 0.3, cosine_min: 0.2 }
+        Self { rrf_k: 10.0, half_life_days: 180.0, floor: 0.3, cosine_min: 0.2 }
     }
 }
 
@@ -83,17 +83,6 @@ pub struct Scored<T> {
     pub parts: Parts,
 }
 
-/// The weight of a memory of this age: 1 up to `full_days`, then `max(floor, 2^(−(age − full_days) / half_life))`.
-/// A negative age counts as 0.
-#[must_use]
-pub fn recency_weight(age_days: f64, weights: &Weights) -> f64 {
-    let beyond = age_days - weights.full_days;
-    if beyond <= 0.0 || weights.half_life_days <= 0.0 {
-        return 1.0;
-    }
-    (-beyond / weights.half_life_days).exp2().max(weights.floor.clamp(0.0, 1.0))
-}
-
 /// Orders `candidates` as of `as_of` and keeps the best `k`. What happened after `as_of` is left out, and so is what
 /// neither shares a word with the query nor comes near it in meaning.
 #[must_use]
@@ -121,7 +110,7 @@ pub fn rank<T>(
             let relevance = ((worth(dense) + worth(lexical)) / best).min(1.0);
             let (dense_rank, lexical_rank) = (dense.map(|place| place.rank), lexical.map(|place| place.rank));
             let age_days = age_days(one.event_time, as_of);
-            let time = recency_weight(age_days, weights);
+            let time = recency_weight(age_days, weights.half_life_days, weights.floor.clamp(0.0, 1.0));
             let parts = Parts {
                 dense: one.cosine,
                 dense_rank,

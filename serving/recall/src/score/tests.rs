@@ -19,22 +19,13 @@ fn order(candidates: Vec<Candidate<&'static str>>) -> Vec<&'static str> {
 }
 
 #[test]
-fn recency_is_full_for_30_days_then_halves_down_to_the_floor() {
+fn the_weight_of_time_is_that_of_sql() {
     let weights = Weights { half_life_days: 100.0, floor: 0.1, ..Weights::default() };
-    let table = [
-        (-3.0, 1.0),
-        (0.0, 1.0),
-        (29.9, 1.0),
-        (30.0, 1.0),
-        (130.0, 0.5),
-        (230.0, 0.25),
-        (330.0, 0.125),
-        (3650.0, 0.1),
-    ];
-    for (age, weight) in table {
-        assert!((recency_weight(age, &weights) - weight).abs() < 1e-12, "{age} days");
+    for (age, weight) in [(0.0, 1.0), (30.0, 1.0), (130.0, 0.5), (230.0, 0.25), (3650.0, 0.1)] {
+        let scored = rank(vec![candidate("a", age, None, 1.0)], now(), &weights, 1).remove(0);
+        assert!((scored.parts.time - weight).abs() < 1e-9, "{age} days");
+        assert!((scored.parts.age_days - age).abs() < 1e-9);
     }
-    assert!((recency_weight(9e9, &Weights { half_life_days: 0.0, ..weights }) - 1.0).abs() < 1e-12);
 }
 
 #[test]
@@ -149,12 +140,5 @@ proptest! {
         let weights = Weights::default();
         let (few, many) = (rank(candidates.clone(), now(), &weights, k), rank(candidates, now(), &weights, k + 10));
         prop_assert_eq!(&few[..], &many[..few.len()]);
-    }
-
-    #[test]
-    fn recency_never_rises_with_age(age in 0.0_f64..5000.0, more in 0.0_f64..500.0, half_life in 1.0_f64..1000.0) {
-        let weights = Weights { half_life_days: half_life, ..Weights::default() };
-        let (young, old) = (recency_weight(age, &weights), recency_weight(age + more, &weights));
-        prop_assert!(young >= old && young.is_finite());
     }
 }
