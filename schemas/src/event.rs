@@ -25,8 +25,12 @@ pub struct Limits {
 }
 
 /// The bounds in force. The oldest time is 1990-01-01: before it, a clock is broken, not a memory old.
-pub const LIMITS: Limits =
-    Limits { event_bytes_max: 64 * 1024, future_s_max: 300, oldest_s: 631_152_000, app_version_chars_max: 64 };
+pub const LIMITS: Limits = Limits {
+    event_bytes_max: 64 * 1024,
+    future_s_max: 300,
+    oldest_s: 631_152_000,
+    app_version_chars_max: 64,
+};
 
 /// Identifies a body: the first half of SHA-256 over the canonical form. Equal ids with equal hashes are
 /// one event sent twice; with different hashes, a conflict.
@@ -100,8 +104,9 @@ impl Event {
             let reason = format!("has {} bytes, more than {}", json.len(), LIMITS.event_bytes_max);
             return Err(Refusal::new(Code::TooLarge, "", reason));
         }
-        let text = std::str::from_utf8(json)
-            .map_err(|e| Refusal::new(Code::Malformed, "", format!("is not UTF-8 at byte {}", e.valid_up_to())))?;
+        let text = std::str::from_utf8(json).map_err(|e| {
+            Refusal::new(Code::Malformed, "", format!("is not UTF-8 at byte {}", e.valid_up_to()))
+        })?;
         let wire: Wire<'_> = match serde_json::from_str(text) {
             Ok(wire) => wire,
             Err(error) => return Err(locate(text).unwrap_or_else(|| refusal_of(&error))),
@@ -110,8 +115,9 @@ impl Event {
             let reason = format!("must be 1 to {SCHEMA_VERSION}; update the server to read newer events");
             return Err(Refusal::new(Code::Version, "schema_version", reason));
         }
-        let kind = Kind::from_name(&wire.kind)
-            .ok_or_else(|| Refusal::invalid("kind", format!("must be one of {}", names(Kind::ALL, Kind::as_str))))?;
+        let kind = Kind::from_name(&wire.kind).ok_or_else(|| {
+            Refusal::invalid("kind", format!("must be one of {}", names(Kind::ALL, Kind::as_str)))
+        })?;
         let source = Source::from_name(&wire.source).ok_or_else(|| {
             Refusal::invalid("source", format!("must be one of {}", names(Source::ALL, Source::as_str)))
         })?;
@@ -151,7 +157,11 @@ impl Event {
         use std::fmt::Write as _;
         let mut out = String::with_capacity(384);
         // Ids, names and times hold no character that JSON escapes; writing to a String cannot fail.
-        let _ = write!(out, r#"{{"schema_version":{},"event_id":"{}","user_id":"{}""#, self.schema_version, self.event_id, self.user_id);
+        let _ = write!(
+            out,
+            r#"{{"schema_version":{},"event_id":"{}","user_id":"{}""#,
+            self.schema_version, self.event_id, self.user_id
+        );
         if let Some(device) = &self.device_id {
             let _ = write!(out, r#","device_id":"{device}""#);
         }
@@ -192,9 +202,11 @@ fn names<T: Copy>(all: &[T], name: fn(T) -> &'static str) -> String {
 
 fn user(given: Option<&str>, caller: Option<&UserId>) -> Result<UserId, Refusal> {
     match (given, caller) {
-        (Some(given), Some(caller)) if given != caller.as_str() => {
-            Err(Refusal::new(Code::Forbidden, "user_id", "is not the user of this token; leave it out or send your own"))
-        }
+        (Some(given), Some(caller)) if given != caller.as_str() => Err(Refusal::new(
+            Code::Forbidden,
+            "user_id",
+            "is not the user of this token; leave it out or send your own",
+        )),
         (_, Some(caller)) => Ok(caller.clone()),
         (Some(given), None) => UserId::new(given),
         (None, None) => Err(Refusal::new(Code::Missing, "user_id", "is required here")),
@@ -219,7 +231,10 @@ fn check_instant(field: &str, at: DateTime<Utc>, now: DateTime<Utc>) -> Result<(
         return Err(Refusal::invalid(field, "is before 1990: check the device's clock"));
     }
     if at > now + Duration::seconds(LIMITS.future_s_max) {
-        let reason = format!("is more than {} seconds ahead of the server: check the device's clock", LIMITS.future_s_max);
+        let reason = format!(
+            "is more than {} seconds ahead of the server: check the device's clock",
+            LIMITS.future_s_max
+        );
         return Err(Refusal::new(Code::Future, field, reason));
     }
     Ok(())
@@ -263,7 +278,11 @@ pub(crate) fn refusal_of(error: &serde_json::Error) -> Refusal {
         let expected = expected.split(" at line").next().unwrap_or(expected);
         Refusal::invalid("", format!("expected {expected} (column {})", error.column()))
     } else {
-        Refusal::new(Code::Malformed, "", format!("is not valid JSON at line {} column {}", error.line(), error.column()))
+        Refusal::new(
+            Code::Malformed,
+            "",
+            format!("is not valid JSON at line {} column {}", error.line(), error.column()),
+        )
     }
 }
 

@@ -67,7 +67,11 @@ macro_rules! text_id {
     };
 }
 
-text_id!(UserId, "user_id", "A person, by an opaque id: the tenant. 1–64 characters of `A–Z a–z 0–9 _ - . : @`.");
+text_id!(
+    UserId,
+    "user_id",
+    "A person, by an opaque id: the tenant. 1–64 characters of `A–Z a–z 0–9 _ - . : @`."
+);
 text_id!(DeviceId, "device_id", "A watch, phone or import of a person; the same alphabet as [`UserId`].");
 
 /// Identifies an event of a user; with the user id, the idempotency key.
@@ -109,7 +113,8 @@ mod tests {
     #[test]
     fn ids_are_bounded_and_plain() {
         let long = "x".repeat(65);
-        for (text, good) in [("u01", true), ("a.b:c@d-e_f", true), ("", false), (&long, false), ("ü", false), ("a b", false)]
+        for (text, good) in
+            [("u01", true), ("a.b:c@d-e_f", true), ("", false), (&long, false), ("ü", false), ("a b", false)]
         {
             assert_eq!(UserId::new(text).is_ok(), good, "{text}");
         }

@@ -4,8 +4,8 @@ use schemars::{JsonSchema, SchemaGenerator, schema_for};
 use serde_json::{Value, json};
 
 use crate::{
-    ActivitySummary, Context, Correct, Craving, Journal, Kind, Lapse, Location, Measure, Mindful, Mood, Retract,
-    SCHEMA_VERSION, Sleep, Source, Tally, Workout,
+    ActivitySummary, Context, Correct, Craving, Journal, Kind, Lapse, Location, Measure, Mindful, Mood,
+    Retract, SCHEMA_VERSION, Sleep, Source, Tally, Workout,
 };
 
 fn schema<T: JsonSchema>() -> Value {
@@ -20,7 +20,9 @@ fn payload(kind: Kind) -> Value {
         Kind::Journal => schema::<Journal>(),
         Kind::Context => schema::<Context>(),
         Kind::Location => schema::<Location>(),
-        Kind::HrvSdnnMs | Kind::HrvRmssdMs | Kind::HeartRateBpm | Kind::RestingHeartRateBpm => schema::<Measure>(),
+        Kind::HrvSdnnMs | Kind::HrvRmssdMs | Kind::HeartRateBpm | Kind::RestingHeartRateBpm => {
+            schema::<Measure>()
+        }
         Kind::Steps | Kind::DistanceM => schema::<Tally>(),
         Kind::Sleep => schema::<Sleep>(),
         Kind::Workout => schema::<Workout>(),

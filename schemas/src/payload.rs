@@ -25,7 +25,10 @@ fn label(field: &str, text: &mut String) -> Result<(), Refusal> {
     let clean = text.trim().to_lowercase();
     let chars = clean.chars().count();
     if chars == 0 || chars > LABEL_CHARS_MAX || clean.chars().any(char::is_control) {
-        return Err(Refusal::invalid(field, format!("must have 1 to {LABEL_CHARS_MAX} printable characters")));
+        return Err(Refusal::invalid(
+            field,
+            format!("must have 1 to {LABEL_CHARS_MAX} printable characters"),
+        ));
     }
     *text = clean;
     Ok(())
@@ -65,7 +68,9 @@ fn range(field: &str, value: f64, low: f64, high: f64) -> Result<(), Refusal> {
 
 fn span(field: &str, seconds: Option<u32>) -> Result<(), Refusal> {
     match seconds {
-        Some(s) if s > SPAN_S_MAX => Err(Refusal::invalid(field, format!("must not exceed {SPAN_S_MAX} seconds"))),
+        Some(s) if s > SPAN_S_MAX => {
+            Err(Refusal::invalid(field, format!("must not exceed {SPAN_S_MAX} seconds")))
+        }
         _ => Ok(()),
     }
 }
@@ -405,7 +410,10 @@ impl Payload {
             Self::Correct(c) => {
                 range("revision", f64::from(c.revision), 1.0, f64::from(u32::MAX))?;
                 if matches!(c.kind, Kind::Correct | Kind::Retract) {
-                    return Err(Refusal::invalid("kind", "a correction cannot be corrected; send a higher revision"));
+                    return Err(Refusal::invalid(
+                        "kind",
+                        "a correction cannot be corrected; send a higher revision",
+                    ));
                 }
                 let body = Self::parse(c.kind, &c.body.to_string()).map_err(|r| r.under("body"))?;
                 c.body = body.to_value();
@@ -442,7 +450,8 @@ fn count(field: &str, items: usize) -> Result<(), Refusal> {
 
 fn check_cell(cell: &mut String) -> Result<(), Refusal> {
     *cell = cell.to_ascii_lowercase();
-    let geohash = |b: u8| b.is_ascii_digit() || (b.is_ascii_lowercase() && !matches!(b, b'a' | b'i' | b'l' | b'o'));
+    let geohash =
+        |b: u8| b.is_ascii_digit() || (b.is_ascii_lowercase() && !matches!(b, b'a' | b'i' | b'l' | b'o'));
     if (1..=5).contains(&cell.len()) && cell.bytes().all(geohash) {
         Ok(())
     } else {

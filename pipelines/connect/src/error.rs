@@ -1,0 +1,72 @@
+//! What can go wrong at the log's edge, by what a caller can do about it.
+
+/// How a caller should react; HTTP and retry read only this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The request is wrong; sending it again will not help.
+    Invalid,
+    /// Too much at once: try again later.
+    Overloaded,
+    /// The store cannot be written or read at present.
+    Unavailable,
+    /// Stored bytes are not what was written.
+    Corrupt,
+}
+
+/// A failure of the event log.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The queue to the log's writer, or the log's room on disk, is full.
+    #[error("the event log is full ({what}); send again in {retry_after_s} s")]
+    Full {
+        /// Which bound was met.
+        what: &'static str,
+        /// When a retry has a chance.
+        retry_after_s: u32,
+    },
+    /// The embedded store failed; once a write has failed it refuses all writes until a restart.
+    #[error("the event log's store failed; check the disk, then restart")]
+    Store(#[from] fjall::Error),
+    /// The writer has stopped.
+    #[error("the event log is closed")]
+    Closed,
+    /// A stored batch does not decode.
+    #[error("{topic} partition {partition} at offset {offset}: stored batch does not decode; restore from a backup")]
+    Corrupt {
+        /// Topic.
+        topic: &'static str,
+        /// Partition.
+        partition: u32,
+        /// First offset of the batch.
+        offset: u64,
+    },
+    /// No such partition.
+    #[error("partition {partition} does not exist; the log has {partitions}")]
+    Partition {
+        /// Asked for.
+        partition: u32,
+        /// How many there are.
+        partitions: u32,
+    },
+    /// The folder was written with another number of partitions.
+    #[error("the log in this home has {found} partitions but {wanted} are configured; set log.partitions = {found}")]
+    Repartitioned {
+        /// On disk.
+        found: u32,
+        /// In the configuration.
+        wanted: u32,
+    },
+}
+
+impl Error {
+    /// What a caller can do.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Full { .. } => Kind::Overloaded,
+            Self::Store(_) | Self::Closed => Kind::Unavailable,
+            Self::Corrupt { .. } => Kind::Corrupt,
+            Self::Partition { .. } | Self::Repartitioned { .. } => Kind::Invalid,
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The Delta tables: created, written, repaired, compacted and proved here, and nowhere else.
+//!
+//! In: rows of streaming jobs through [`DeltaConnector`], dirty windows through [`Observer`]. Out: Delta
+//! tables that any engine reads, each epoch in each table once (IN-1), gold equal to its SQL in batch
+//! ([`verify`], FL-1).
+
+pub mod commit;
+mod connector;
+mod dirty;
+mod error;
+mod failpoint;
+mod maintain;
+mod observer;
+mod repair;
+mod staged;
+mod stats;
+mod table;
+mod tables;
+mod verify;
+
+pub use connector::DeltaConnector;
+pub use dirty::{Dirty, DirtyWindow, PendingCorrection};
+pub use error::{Error, Kind};
+pub use failpoint::failpoint;
+pub use maintain::{Bounds, maintain};
+pub use observer::Observer;
+pub use repair::{Repair, Repaired};
+pub use table::{Table, stored_schema};
+pub use tables::Tables;
+pub use verify::Verdict;

@@ -1,0 +1,285 @@
+//! Recompute: the second execution of each table's one definition (DESIGN §2).
+//!
+//! Dirty windows are recomputed from `events_current` by the job's own SQL in batch and replace the stored
+//! rows in one commit. Works in bounded chunks with the epoch gate closed, so that all tables stand at the
+//! same epoch and the stream's commits wait at most one chunk.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use arrow::array::{Array as _, AsArray as _};
+use arrow::datatypes::TimestampMicrosecondType;
+use crave_flow::{Output, Program, WindowKind};
+use datafusion::{
+    common::ScalarValue,
+    logical_expr::{Expr, col, lit},
+    prelude::{DataFrame, SessionConfig, SessionContext},
+};
+
+use crate::{Dirty, DirtyWindow, Error, Observer, PendingCorrection, Table, Tables, observer::CORRECTIONS};
+
+/// Dirty windows taken into one chunk, at most.
+const CHUNK_WINDOWS: usize = 4_096;
+/// Users in one chunk, at most.
+const CHUNK_USERS: usize = 64;
+/// Corrections worked out in one go, at most.
+const CORRECTIONS_MAX: usize = 512;
+/// A window of a table that has none: one UTC day.
+const DAY: WindowKind = WindowKind::Tumble { width_ns: 86_400_000_000_000 };
+
+/// What one round did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Repaired {
+    /// Corrections whose windows became known.
+    pub corrections: usize,
+    /// Windows recomputed.
+    pub windows: usize,
+}
+
+/// Keeps tables equal to their SQL.
+#[derive(Debug)]
+pub struct Repair {
+    tables: Arc<Tables>,
+    dirty: Arc<Dirty>,
+    observer: Arc<Observer>,
+    jobs: Vec<Job>,
+}
+
+/// One table that can be recomputed.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    pub(crate) table: Arc<Table>,
+    pub(crate) program: Arc<Program>,
+    pub(crate) output: Output,
+}
+
+impl Job {
+    fn windows(&self) -> WindowKind {
+        self.output.windows.unwrap_or(DAY)
+    }
+
+    /// Columns that hold the start and the end of a row's window; for a table without windows, its time.
+    pub(crate) fn bounds(&self) -> (&str, &str) {
+        match (&self.output.window_start, &self.output.window_end) {
+            (Some(start), Some(end)) => (start, end),
+            _ => ("event_time", "event_time"),
+        }
+    }
+}
+
+impl Repair {
+    /// Repairs the Delta outputs of `programs`, apart from the bronze tables that repair reads.
+    ///
+    /// # Errors
+    /// When an output's table is not open.
+    pub fn new(
+        tables: Arc<Tables>,
+        dirty: Arc<Dirty>,
+        observer: Arc<Observer>,
+        programs: &[Arc<Program>],
+    ) -> Result<Self, Error> {
+        let mut jobs = Vec::new();
+        for program in programs {
+            for output in program.outputs() {
+                let Some(path) = output.table.options.get("path") else { continue };
+                let name = path.rsplit('/').next().unwrap_or_default();
+                if name != "events" && name != CORRECTIONS {
+                    jobs.push(Job { table: tables.get(name)?, program: Arc::clone(program), output: output.clone() });
+                }
+            }
+        }
+        Ok(Self { tables, dirty, observer, jobs })
+    }
+
+    pub(crate) fn jobs(&self) -> &[Job] {
+        &self.jobs
+    }
+
+    /// The instant (µs) up to which the table's windows are closed.
+    pub(crate) fn closed_at(&self, job: &Job) -> i64 {
+        if job.output.windows.is_some() { self.observer.watermark_us(job.table.name()) } else { i64::MAX }
+    }
+
+    /// One bounded round over all tables; nothing left to do when both counts are 0.
+    ///
+    /// # Errors
+    /// When a table fails; what is dirty stays dirty.
+    pub async fn round(&self) -> Result<Repaired, Error> {
+        if self.observer.committed() == 0 {
+            return Ok(Repaired::default());
+        }
+        let mut done = Repaired { corrections: self.resolve_corrections().await?, windows: 0 };
+        for job in &self.jobs {
+            let _gate = self.tables.gate.lock().await;
+            let chunk = self.chunk(job)?;
+            if chunk.is_empty() {
+                continue;
+            }
+            self.recompute(job, &chunk).await?;
+            self.dirty.remove(&chunk)?;
+            done.windows += chunk.len();
+        }
+        metrics::counter!("crave_repair_windows_total").increment(done.windows as u64);
+        Ok(done)
+    }
+
+    /// Rounds until nothing closed is dirty.
+    ///
+    /// # Errors
+    /// As [`Repair::round`].
+    pub async fn drain(&self) -> Result<Repaired, Error> {
+        let mut total = Repaired::default();
+        loop {
+            let round = self.round().await?;
+            total.corrections += round.corrections;
+            total.windows += round.windows;
+            if round == Repaired::default() {
+                return Ok(total);
+            }
+        }
+    }
+
+    fn chunk(&self, job: &Job) -> Result<Vec<DirtyWindow>, Error> {
+        let closed = self.dirty.closed(job.table.name(), self.closed_at(job), CHUNK_WINDOWS)?;
+        let mut users = BTreeSet::new();
+        let within = closed.into_iter().take_while(|w| {
+            users.insert(w.user_id.clone());
+            users.len() <= CHUNK_USERS
+        });
+        Ok(within.collect())
+    }
+
+    /// Recomputes the smallest rectangle of users and time that holds all windows of the chunk.
+    async fn recompute(&self, job: &Job, chunk: &[DirtyWindow]) -> Result<(), Error> {
+        let users: BTreeSet<&str> = chunk.iter().map(|w| w.user_id.as_str()).collect();
+        let start = chunk.iter().map(|w| w.start_us).min().unwrap_or_default();
+        let end = chunk.iter().map(|w| w.end_us).max().unwrap_or_default();
+        let of_users = col("user_id").in_list(users.into_iter().map(lit).collect(), false);
+        let in_time = col("event_time").gt_eq(instant(start)).and(col("event_time").lt(instant(end)));
+        let computed = self.batch(job, Some(of_users.clone()), Some(in_time)).await?;
+        let (starts, ends) = job.bounds();
+        let below = if starts == ends { col(ends).lt(instant(end)) } else { col(ends).lt_eq(instant(end)) };
+        let rectangle = of_users.and(col(starts).gt_eq(instant(start))).and(below);
+        let failed = |doing| Error::data(job.table.name(), doing);
+        let rows = computed.filter(rectangle.clone()).map_err(failed("recomputing"))?;
+        let rows = Box::pin(rows.collect()).await.map_err(failed("recomputing"))?;
+        let rows = rows.iter().map(|batch| job.table.conform(batch)).collect::<Result<Vec<_>, _>>()?;
+        job.table.replace(rectangle, rows).await
+    }
+
+    /// The job's SQL in batch over `events_current`, in the stored column types.
+    pub(crate) async fn batch(&self, job: &Job, users: Option<Expr>, time: Option<Expr>) -> Result<DataFrame, Error> {
+        let name = job.table.name();
+        let failed = |doing| Error::data(name, doing);
+        let context = self.context(users).await?;
+        let mut current = context.table("events_current").await.map_err(failed("reading events_current"))?;
+        if let Some(time) = time {
+            current = current.filter(time).map_err(failed("reading events_current"))?;
+        }
+        let source = job.program.sources().next().map(|s| s.name.clone()).unwrap_or_default();
+        let batch = SessionContext::new_with_state(context.state());
+        batch.deregister_table(source.as_str()).map_err(failed("naming the source"))?;
+        batch.register_table(source.as_str(), current.into_view()).map_err(failed("naming the source"))?;
+        let outputs = job.program.batch(&batch).await?;
+        let found = outputs.into_iter().find(|(table, _)| table.name == job.output.table.name);
+        let (_, frame) = found.ok_or_else(|| Error::Invalid(format!("table {name}: its job no longer writes it")))?;
+        let stored = job.table.schema().fields().iter().map(|field| {
+            datafusion::logical_expr::cast(col(field.name()), field.data_type().clone()).alias(field.name())
+        });
+        frame.select(stored).map_err(failed("naming the columns"))
+    }
+
+    /// A session with `events`, `corrections` and `events_current`, of some users or of all.
+    async fn context(&self, users: Option<Expr>) -> Result<SessionContext, Error> {
+        let config = SessionConfig::new()
+            .set_bool("datafusion.execution.parquet.schema_force_view_types", false)
+            .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
+        let context = SessionContext::new_with_config(config);
+        crave_udfs::register(&context);
+        for name in ["events", CORRECTIONS] {
+            let table = self.tables.get(name)?;
+            table.register_store(&context).await?;
+            let failed = |doing| Error::data(name, doing);
+            let mut frame = context.read_table(table.provider().await?).map_err(failed("scanning"))?;
+            if let Some(users) = &users {
+                frame = frame.filter(users.clone()).map_err(failed("filtering"))?;
+            }
+            context.register_table(name, frame.into_view()).map_err(failed("scanning"))?;
+        }
+        let failed = |doing| Error::data("events_current", doing);
+        let current = context.sql(EVENTS_CURRENT).await.map_err(failed("planning"))?;
+        context.register_table("events_current", current.into_view()).map_err(failed("planning"))?;
+        Ok(context)
+    }
+
+    /// Works out which windows corrections touch: those of the target as first sent, and of each of its
+    /// revisions. A correction whose target has not come yet waits.
+    async fn resolve_corrections(&self) -> Result<usize, Error> {
+        let pending = self.dirty.corrections(CORRECTIONS_MAX)?;
+        if pending.is_empty() {
+            return Ok(0);
+        }
+        let _gate = self.tables.gate.lock().await;
+        let instants = self.instants(&pending).await?;
+        let known: Vec<_> = pending.into_iter().filter(|p| instants.contains_key(p)).collect();
+        let mut windows = BTreeSet::new();
+        for (correction, at) in known.iter().flat_map(|p| instants[p].iter().map(move |at| (p, *at))) {
+            for job in &self.jobs {
+                windows.extend(job.windows().windows(at.saturating_mul(1_000)).map(|(start, end)| DirtyWindow {
+                    table: job.table.name().into(),
+                    user_id: correction.user_id.clone(),
+                    start_us: start / 1_000,
+                    end_us: end / 1_000,
+                }));
+            }
+        }
+        self.dirty.resolve(&known, &windows.into_iter().collect::<Vec<_>>())?;
+        Ok(known.len())
+    }
+
+    /// Event times (µs) of the targets that have come, and of all their revisions.
+    async fn instants(
+        &self,
+        pending: &[PendingCorrection],
+    ) -> Result<BTreeMap<PendingCorrection, Vec<i64>>, Error> {
+        let failed = |doing| Error::data(CORRECTIONS, doing);
+        let users: BTreeSet<_> = pending.iter().map(|p| p.user_id.as_str()).collect();
+        let targets: Vec<_> = pending.iter().map(|p| lit(p.target.as_str())).collect();
+        let context = self.context(Some(col("user_id").in_list(users.into_iter().map(lit).collect(), false))).await?;
+        let times = async |table: &str, id: &str| {
+            let frame = context.table(table).await?.filter(col(id).in_list(targets.clone(), false))?;
+            Box::pin(frame.select(vec![col("user_id"), col(id), col("event_time")])?.collect()).await
+        };
+        let originals = times("events", "event_id").await.map_err(failed("finding targets"))?;
+        let revisions = times(CORRECTIONS, "target").await.map_err(failed("finding revisions"))?;
+        let mut instants = BTreeMap::<PendingCorrection, Vec<i64>>::new();
+        for (batch, original) in originals.iter().map(|b| (b, true)).chain(revisions.iter().map(|b| (b, false))) {
+            let (users, ids) = (batch.column(0).as_string::<i32>(), batch.column(1).as_string::<i32>());
+            let at = batch.column(2).as_primitive::<TimestampMicrosecondType>();
+            for row in (0..batch.num_rows()).filter(|&row| !at.is_null(row)) {
+                let key = PendingCorrection { user_id: users.value(row).into(), target: ids.value(row).into() };
+                if original {
+                    instants.entry(key).or_default().push(at.value(row));
+                } else if let Some(known) = instants.get_mut(&key) {
+                    known.push(at.value(row));
+                }
+            }
+        }
+        Ok(instants)
+    }
+}
+
+/// `events_current`, the one definition that repair, verify and analytics share.
+const EVENTS_CURRENT: &str = include_str!("../../../sql/lake/events_current.sql");
+
+fn instant(micros: i64) -> Expr {
+    lit(ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into())))
+}
+
+impl Repair {
+    pub(crate) fn gate(&self) -> &tokio::sync::Mutex<()> {
+        &self.tables.gate
+    }
+}

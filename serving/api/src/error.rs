@@ -1,0 +1,117 @@
+//! The one place that turns failures into HTTP.
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header::RETRY_AFTER},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+use crate::{AccountsError, BadBody};
+
+/// A failed request: `{"error": {"kind", "message", "field"?}}`.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    kind: &'static str,
+    message: String,
+    field: Option<&'static str>,
+    retry_after_s: Option<u64>,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
+        Self { status, kind, message: message.into(), field: None, retry_after_s: None }
+    }
+
+    pub(crate) fn invalid(field: &'static str, message: impl Into<String>) -> Self {
+        Self { field: Some(field), ..Self::new(StatusCode::BAD_REQUEST, "invalid", message) }
+    }
+
+    pub(crate) fn unauthorized() -> Self {
+        let message = "a valid bearer token is needed: Authorization: Bearer …; make one with `crave token add`";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
+    }
+
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", message)
+    }
+
+    pub(crate) fn overloaded(message: impl Into<String>, retry_after_s: u64) -> Self {
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "overloaded", message);
+        Self { retry_after_s: Some(retry_after_s), ..error }
+    }
+
+    pub(crate) fn unavailable(message: impl Into<String>, retry_after_s: u64) -> Self {
+        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message);
+        Self { retry_after_s: Some(retry_after_s), ..error }
+    }
+
+    pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(error, "request failed");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed; its log says why")
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut body = json!({ "error": { "kind": self.kind, "message": self.message } });
+        if let Some(field) = self.field {
+            body["error"]["field"] = field.into();
+        }
+        let mut response = (self.status, Json(body)).into_response();
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl From<BadBody> for ApiError {
+    fn from(error: BadBody) -> Self {
+        match error {
+            BadBody::TooMany(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", error.to_string()),
+            _ => Self::invalid("body", error.to_string()),
+        }
+    }
+}
+
+impl From<crave_connect::Error> for ApiError {
+    fn from(error: crave_connect::Error) -> Self {
+        match error {
+            crave_connect::Error::Full { retry_after_s, .. } => {
+                Self::unavailable(error.to_string(), retry_after_s.into())
+            }
+            _ if error.kind() == crave_connect::Kind::Unavailable => {
+                tracing::error!(%error, "event log");
+                Self::unavailable("the event log cannot be used at present", 30)
+            }
+            _ => Self::internal(&error),
+        }
+    }
+}
+
+impl From<crave_lake::Error> for ApiError {
+    fn from(error: crave_lake::Error) -> Self {
+        match error.kind() {
+            crave_lake::Kind::Invalid => Self::invalid("sql", error.to_string()),
+            crave_lake::Kind::Overloaded => Self::overloaded(error.to_string(), 1),
+            crave_lake::Kind::Unavailable => {
+                tracing::error!(%error, "tables");
+                Self::unavailable("the tables cannot be read at present", 5)
+            }
+        }
+    }
+}
+
+impl From<AccountsError> for ApiError {
+    fn from(error: AccountsError) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl From<arrow::error::ArrowError> for ApiError {
+    fn from(error: arrow::error::ArrowError) -> Self {
+        Self::internal(&error)
+    }
+}

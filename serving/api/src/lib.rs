@@ -1,0 +1,17 @@
+//! The HTTP face: routes, authentication, limits. No business rules: a handler reads a request, calls the
+//! crate that knows, and writes the answer.
+
+mod accounts;
+mod auth;
+mod body;
+mod error;
+mod limits;
+mod routes;
+mod secret;
+mod state;
+
+pub use accounts::{Accounts, AccountsError};
+pub use body::{BadBody, split};
+pub use limits::{Limits, RateLimit};
+pub use routes::router;
+pub use state::{App, Health};

@@ -1,0 +1,56 @@
+//! The routes, one a file.
+
+mod analytics;
+mod cravings;
+mod event_status;
+mod events;
+mod feed;
+mod health;
+mod me;
+mod sql;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{HeaderName, HeaderValue},
+    routing::{get, post},
+};
+use tower::ServiceBuilder;
+use tower_http::{
+    catch_panic::CatchPanicLayer, decompression::RequestDecompressionLayer, set_header::SetResponseHeaderLayer,
+    trace::TraceLayer,
+};
+
+use crate::App;
+
+/// All routes over the application.
+pub fn router(app: App) -> Router {
+    let header = |name: &'static str, value: &'static str| {
+        SetResponseHeaderLayer::if_not_present(HeaderName::from_static(name), HeaderValue::from_static(value))
+    };
+    let layers = ServiceBuilder::new()
+        .layer(TraceLayer::new_for_http())
+        .layer(CatchPanicLayer::new())
+        .layer(header("x-content-type-options", "nosniff"))
+        .layer(header("referrer-policy", "no-referrer"))
+        .layer(header("cache-control", "no-store"))
+        .layer(RequestDecompressionLayer::new());
+    Router::new()
+        .route("/v1/me", get(me::me))
+        .route("/v1/events", post(events::post))
+        .route("/v1/events/{id}", get(event_status::get))
+        .route("/v1/feed", get(feed::feed))
+        .route("/v1/sql", post(sql::post))
+        .route("/v1/cravings", get(cravings::list))
+        .route("/v1/cravings/{id}", get(cravings::one))
+        .route("/v1/analytics/summary", get(analytics::summary))
+        .route("/v1/analytics/patterns", get(analytics::patterns))
+        .route("/v1/analytics/time-of-day", get(analytics::time_of_day))
+        .route("/v1/analytics/intensity", get(analytics::intensity))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .layer(DefaultBodyLimit::max(app.limits.body_bytes_max))
+        .layer(layers)
+        .with_state(app)
+}

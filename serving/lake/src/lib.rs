@@ -1,0 +1,15 @@
+//! Read-only SQL over the tables: a person's own rows, whatever they ask (TN-1).
+//!
+//! In: a [`Scope`] and SQL. Out: Arrow batches, within bounds of rows, memory and time. A scope of one user
+//! sees views that hold that user's rows only; the tables themselves are not in its session, so no SQL can
+//! reach around the filter.
+
+mod error;
+mod format;
+mod named;
+mod session;
+
+pub use error::{Error, Kind};
+pub use format::{Format, to_csv, to_ipc, to_json_rows, to_ndjson, to_text};
+pub use named::Query;
+pub use session::{Answer, Bounds, Lake, Scope};
