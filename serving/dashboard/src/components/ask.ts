@@ -1,0 +1,90 @@
+// The ask box: a question in plain words, an answer with its evidence, the disclaimer always beside it.
+
+import type { Client } from "../api/client";
+import { asApiError, isAbort } from "../api/error";
+import type { Analytics } from "../state/analytics";
+import type { Citation } from "../api/types";
+import { h, replace } from "../lib/dom";
+import { answer } from "./answer";
+import { errorLine, Panel } from "./panel";
+
+const QUESTION_CHARS_MAX = 1_000;
+const DISCLAIMER = "Crave Wave informs; it does not diagnose or treat.";
+
+export function ask(client: Client, analytics: Analytics, open: (citation: Citation) => void): HTMLElement {
+  const panel = new Panel({ title: "Ask your log", class: "ask" });
+  const input = h("textarea", {
+    testid: "ask-input", rows: 1, maxlength: QUESTION_CHARS_MAX, "aria-label": "Your question",
+    placeholder: "Ask a question", enterkeyhint: "send",
+  });
+  const send = h("button", { type: "submit", class: "primary", testid: "ask-send" }, "Ask");
+  const form = h("form", { class: "ask-form" }, input, send);
+  const suggestions = h("div", { class: "suggestions", role: "group", "aria-label": "Suggested questions" });
+  const output = h("div", { class: "ask-output", "aria-live": "polite" });
+  const disclaimer = h("p", { class: "disclaimer", testid: "disclaimer" }, DISCLAIMER);
+  replace(panel.body, form, suggestions, output, disclaimer);
+
+  let inFlight: AbortController | null = null;
+
+  async function put(question: string): Promise<void> {
+    inFlight?.abort();
+    const mine = new AbortController();
+    inFlight = mine;
+    panel.root.setAttribute("aria-busy", "true");
+    const asked = h("p", { class: "asked" }, question);
+    replace(output, asked, h("p", { class: "thinking" }, "Looking through your log", h("i", {}), h("i", {}), h("i", {})));
+    try {
+      const insight = await client.ask(question, mine.signal);
+      if (inFlight !== mine) return;
+      const isCrisis = insight.status === "crisis";
+      suggestions.hidden = isCrisis;
+      replace(output, isCrisis ? null : asked, answer(insight, open));
+      disclaimer.textContent = insight.disclaimer || DISCLAIMER;
+    } catch (error) {
+      if (inFlight !== mine || isAbort(error)) return;
+      replace(output, asked, errorLine(asApiError(error), () => void put(question)));
+    } finally {
+      if (inFlight === mine) panel.root.removeAttribute("aria-busy");
+    }
+  }
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const question = input.value.trim();
+    if (question === "") return input.focus();
+    void put(question);
+  });
+  input.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    form.requestSubmit();
+  });
+  input.addEventListener("input", () => {
+    input.style.blockSize = "auto";
+    input.style.blockSize = `${Math.min(input.scrollHeight + 2, 160)}px`;
+  });
+
+  function suggest(questions: readonly string[]): void {
+    replace(suggestions, ...questions.map((question) => {
+      const button = h("button", { type: "button", class: "suggestion", testid: "suggestion" }, question);
+      button.addEventListener("click", () => {
+        input.value = question;
+        void put(question);
+      });
+      return button;
+    }));
+  }
+  suggest(questionsFor(null));
+  analytics.summary.subscribe((state) => {
+    if (state.kind !== "ready" || analytics.filters.craving !== "") return;
+    const top = [...state.value.by_craving].sort((a, b) => b.n - a.n)[0]?.craving ?? null;
+    suggest(questionsFor(top));
+  });
+  return panel.root;
+}
+
+/** Questions about what this person logs most; sugar where nothing is known. */
+export function questionsFor(craving: string | null): string[] {
+  const what = craving ?? "sugar";
+  return [`Why do I crave ${what} at night?`, `What sets off my ${what} cravings?`, "When do I resist best?", "How has this month been?"];
+}
