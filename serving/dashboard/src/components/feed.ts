@@ -26,7 +26,8 @@ export function feed(connection: HTMLElement): FeedView {
   replace(panel.body, list, hint, news);
 
   const byId = new Map<string, HTMLElement>();
-  let waiting: FeedEvent[] = [];
+  /** By id, oldest first, never more than can be shown. */
+  const waiting = new Map<string, FeedEvent>();
   let frame = 0;
   let unsaid = 0;
   let sayTimer: ReturnType<typeof setTimeout> | undefined;
@@ -34,8 +35,8 @@ export function feed(connection: HTMLElement): FeedView {
   /** A watch that uploads a day sends thousands: they are drawn once a frame, and only those that can stay. */
   function flush(): void {
     frame = 0;
-    const batch = waiting.slice(-ROWS_MAX);
-    waiting = [];
+    const batch = [...waiting.values()];
+    waiting.clear();
     const now = new Date();
     for (const event of batch) {
       byId.get(event.event_id)?.remove();
@@ -63,8 +64,10 @@ export function feed(connection: HTMLElement): FeedView {
   return {
     root: panel.root,
     push(event) {
-      waiting.push(event);
-      if (waiting.length > 2 * ROWS_MAX) waiting = waiting.slice(-ROWS_MAX);
+      waiting.delete(event.event_id);
+      waiting.set(event.event_id, event);
+      const [oldest] = waiting.keys();
+      if (waiting.size > ROWS_MAX && oldest !== undefined) waiting.delete(oldest);
       unsaid += 1;
       // A hidden tab gets no frames: a timer does there.
       if (frame === 0) frame = document.hidden ? window.setTimeout(flush, 250) : requestAnimationFrame(flush);
