@@ -140,6 +140,17 @@ describe("charts", () => {
     assert.match(await page.evaluate(() => document.activeElement.getAttribute("aria-label")), /day 01:00–02:00/);
     calm();
   });
+  it("says which cravings have no known local time, and draws the others", async () => {
+    const one = { n: 2, mean_intensity: 5, max_intensity: 6 };
+    await page.route("**/v1/analytics/patterns**", (route) => route.fulfill({ json: { heatmap: [{ local_dow: null, local_hour: null, ...one }, { local_dow: 3, local_hour: 0, ...one }], triggers: [], places: [] } }));
+    await page.route("**/v1/analytics/time-of-day**", (route) => route.fulfill({ json: { hours: [{ local_hour: null, ...one }], day_parts: [] } }));
+    await page.route("**/v1/analytics/intensity**", (route) => route.fulfill({ json: { days: [{ local_date: null, craving: "sugar", ...one }], hrv: [] } }));
+    await enter();
+    await page.locator(`${at("heatmap")} .help`).waitFor();
+    assert.equal(await page.getByText("2 cravings without a known time zone are not shown here.").count(), 3);
+    assert.equal(await page.locator(`${at("heatmap-cell")}:not([data-n="0"])`).count(), 1);
+    calm();
+  });
   it("draws the trend, reads it by keyboard and as a table", async () => {
     await enter();
     await page.waitForSelector(`${at("trend")} canvas`);

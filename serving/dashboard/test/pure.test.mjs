@@ -110,6 +110,11 @@ describe("trend", () => {
     assert.deepEqual(all.days.map((day) => [day.n, day.mean, day.max]), [[4, 5, 8], [0, null, null], [0, null, null], [1, 5, 5], [0, null, null]]);
     assert.deepEqual(trendSeries({ days, hrv: [] }, "alcohol", 5, "2026-05-05").days.map((day) => day.n), [1, 0, 0, 0, 0]);
   });
+  it("counts what has no local day apart", async () => {
+    const { trendSeries } = await load("/src/lib/trendSeries.ts");
+    const series = trendSeries({ days: [row(null, "sugar", 3, 6, 8), row("2026-05-01", "sugar", 1, 5, 5)], hrv: [] }, "", 1, "2026-05-01");
+    assert.deepEqual([series.lost, series.days.length, series.days[0].n], [3, 1, 1]);
+  });
   it("keeps a day that is ahead of this browser's date, and the two measures of HRV apart", async () => {
     const { trendSeries } = await load("/src/lib/trendSeries.ts");
     const hrv = [{ event_time: "2026-05-01T10:00:00Z", kind: "hrv_rmssd_ms", value: 30 }, { event_time: "2026-05-01T08:00:00Z", kind: "hrv_sdnn_ms", value: 50 }, { event_time: "x", kind: "hrv_sdnn_ms", value: 1 }];

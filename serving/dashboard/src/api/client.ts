@@ -102,8 +102,9 @@ export class Client {
   }
 }
 
+/** The offset tells the server which local day is today. */
 function query({ days, craving }: Filters): string {
-  const params = new URLSearchParams({ days: String(days) });
+  const params = new URLSearchParams({ days: String(days), tz_offset_min: String(-new Date().getTimezoneOffset()) });
   if (craving !== "") params.set("craving", craving);
   return params.toString();
 }

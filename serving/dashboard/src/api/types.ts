@@ -26,9 +26,9 @@ export interface Summary extends Period {
 }
 
 export interface HeatCell extends Period {
-  /** 0 = Sunday. */
-  local_dow: number;
-  local_hour: number;
+  /** 0 = Sunday; null, like every `local_…`, where the event's offset is unknown. */
+  local_dow: number | null;
+  local_hour: number | null;
 }
 
 export interface Patterns {
@@ -38,12 +38,12 @@ export interface Patterns {
 }
 
 export interface TimeOfDay {
-  hours: (Period & { local_hour: number })[];
+  hours: (Period & { local_hour: number | null })[];
   day_parts: (Period & { day_part: string })[];
 }
 
 export interface IntensityDay extends Period {
-  local_date: string;
+  local_date: string | null;
   craving: string;
   max_intensity: number | null;
 }
@@ -65,8 +65,8 @@ export interface Intensity {
 export interface CravingRow {
   event_id: string;
   event_time: string;
-  local_date: string;
-  local_hour: number;
+  local_date: string | null;
+  local_hour: number | null;
   craving: string;
   intensity: number;
   trigger: string | null;

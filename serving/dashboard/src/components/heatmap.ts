@@ -3,11 +3,14 @@
 import type { HeatCell, Patterns } from "../api/types";
 import type { Analytics } from "../state/analytics";
 import { h, replace } from "../lib/dom";
-import { DOW_MONDAY_FIRST, count, dowName, hourSpan, mean, periodName, plural } from "../lib/format";
+import { DOW_MONDAY_FIRST, count, dowName, hourSpan, mean, periodName, plural, unplaced } from "../lib/format";
 import { Panel } from "./panel";
 
 const LEVELS = 6;
 type Measure = "n" | "mean";
+/** A cell whose place in the week is known. */
+type Placed = HeatCell & { local_dow: number; local_hour: number };
+const isPlaced = (cell: HeatCell): cell is Placed => cell.local_dow !== null && cell.local_hour !== null;
 
 /** 0 for none, else 1 to 6: a share of the most for counts, of 10 for intensity. */
 export function level(value: number, most: number): number {
@@ -32,9 +35,11 @@ export function heatmap(analytics: Analytics): HTMLElement {
 
   function draw(value: Patterns): string | null {
     last = value;
-    if (!value.heatmap.some((cell) => cell.n > 0)) return `No cravings logged in the ${periodName(analytics.filters.days)}.`;
+    const cells = value.heatmap.filter(isPlaced);
+    const lost = unplaced(value.heatmap.reduce((sum, cell) => sum + (isPlaced(cell) ? 0 : cell.n), 0));
+    if (!cells.some((cell) => cell.n > 0)) return lost || `No cravings logged in the ${periodName(analytics.filters.days)}.`;
     const focused = panel.body.contains(document.activeElement) ? (document.activeElement as HTMLElement).dataset : null;
-    replace(panel.body, ...grid(value.heatmap, measure));
+    replace(panel.body, ...grid(cells, measure), lost === "" ? null : h("p", { class: "help" }, lost));
     if (focused?.dow) {
       panel.body.querySelector<HTMLElement>(`[data-dow="${focused.dow}"][data-hour="${focused.hour}"]`)?.focus();
     }
@@ -44,15 +49,15 @@ export function heatmap(analytics: Analytics): HTMLElement {
   return panel.root;
 }
 
-function describe(cell: HeatCell): string {
+function describe(cell: Placed): string {
   const when = `${dowName(cell.local_dow)} ${hourSpan(cell.local_hour)}`;
   if (cell.n === 0) return `${when}: none`;
   return `${when}: ${plural(cell.n, "craving")}, mean intensity ${mean(cell.mean_intensity)}`;
 }
 
-function grid(cells: readonly HeatCell[], measure: Measure): HTMLElement[] {
+function grid(cells: readonly Placed[], measure: Measure): HTMLElement[] {
   const known = new Map(cells.map((cell) => [cell.local_dow * 24 + cell.local_hour, cell]));
-  const at = (dow: number, hour: number): HeatCell =>
+  const at = (dow: number, hour: number): Placed =>
     known.get(dow * 24 + hour) ?? { local_dow: dow, local_hour: hour, n: 0, mean_intensity: null };
   const most = cells.reduce((max, cell) => Math.max(max, cell.n), 0);
   const peak = cells.reduce((best, cell) => (cell.n > best.n ? cell : best));

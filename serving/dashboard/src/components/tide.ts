@@ -4,7 +4,7 @@ import type { TimeOfDay } from "../api/types";
 import type { Analytics } from "../state/analytics";
 import { curvePath, dayPoints, type Point, valueAt } from "../lib/curve";
 import { h, replace, svg } from "../lib/dom";
-import { hour, hourSpan, periodName, plural } from "../lib/format";
+import { hour, hourSpan, periodName, plural, unplaced } from "../lib/format";
 
 const WIDTH = 1200;
 const HEIGHT = 150;
@@ -35,7 +35,7 @@ export function tide(analytics: Analytics): HTMLElement {
     if (state.kind === "failed") caption.textContent = "The hours of your day could not be loaded.";
     else if (value === null) caption.textContent = "Reading the tide…";
     else if (total(value) === 0) caption.textContent = `Calm water: no cravings logged in the ${period}.`;
-    else caption.textContent = `Your day as a wave: cravings by local hour, ${period}`;
+    else caption.textContent = `Your day as a wave: cravings by local hour, ${period}. ${unplaced(lost(value))}`;
   });
   return root;
 }
@@ -44,8 +44,15 @@ function total(value: TimeOfDay): number {
   return value.hours.reduce((sum, hours) => sum + hours.n, 0);
 }
 
-function crestOf(value: TimeOfDay): TimeOfDay["hours"][number] | null {
-  return value.hours.reduce<TimeOfDay["hours"][number] | null>((best, x) => (x.n > (best?.n ?? 0) ? x : best), null);
+function lost(value: TimeOfDay): number {
+  return value.hours.reduce((sum, { local_hour, n }) => sum + (local_hour === null ? n : 0), 0);
+}
+
+function crestOf(value: TimeOfDay): { local_hour: number; n: number } | null {
+  return value.hours.reduce<{ local_hour: number; n: number } | null>(
+    (best, { local_hour, n }) => (local_hour !== null && n > (best?.n ?? 0) ? { local_hour, n } : best),
+    null,
+  );
 }
 
 function describe(value: TimeOfDay): string {
@@ -55,7 +62,7 @@ function describe(value: TimeOfDay): string {
 
 function draw(sea: SVGSVGElement, marks: HTMLElement, value: TimeOfDay | null, now: Date): void {
   const byHour = new Array<number>(24).fill(0);
-  for (const { local_hour, n } of value?.hours ?? []) if (local_hour >= 0 && local_hour < 24) byHour[local_hour] = n;
+  for (const { local_hour, n } of value?.hours ?? []) if (local_hour !== null && local_hour >= 0 && local_hour < 24) byHour[local_hour] = n;
   const highest = Math.max(1, ...byHour);
   const heights = byHour.map((n) => CALM + (n / highest) * CREST);
   const scaled = (share: number): Point[] =>

@@ -5,7 +5,7 @@ import type { Intensity } from "../api/types";
 import type { Analytics } from "../state/analytics";
 import { onThemeChange } from "../state/theme";
 import { h, replace } from "../lib/dom";
-import { count, dateOf, longDate, mean, periodName, plural, wallClock, yearDate } from "../lib/format";
+import { count, dateOf, longDate, mean, periodName, plural, unplaced, wallClock, yearDate } from "../lib/format";
 import { type Day, type TrendSeries, trendSeries } from "../lib/trendSeries";
 import { Panel } from "./panel";
 import { hrvChart, intensityChart } from "./trendCharts";
@@ -27,7 +27,7 @@ export function trend(analytics: Analytics): TrendView {
     const empty = series.days.every((day) => day.n === 0) && series.sdnn[0].length + series.rmssd[0].length === 0;
     if (empty) {
       view.clear();
-      return `No cravings logged in the ${periodName(analytics.filters.days)}.`;
+      return unplaced(series.lost) || `No cravings logged in the ${periodName(analytics.filters.days)}.`;
     }
     if (!panel.body.contains(view.root)) replace(panel.body, view.root);
     view.draw(series);
@@ -59,6 +59,7 @@ export function trend(analytics: Analytics): TrendView {
 function chartView(): { root: HTMLElement; draw(series: TrendSeries): void; resize(): void; clear(): void } {
   const readout = h("p", { class: "readout" });
   const spoken = h("p", { class: "sr", role: "status" });
+  const lost = h("p", { class: "help" });
   const upper = h("div", {});
   const lower = h("div", {});
   const hrvTitle = h("div", { class: "legend hrv-legend" });
@@ -70,7 +71,7 @@ function chartView(): { root: HTMLElement; draw(series: TrendSeries): void; resi
     h("span", {}, h("i", { class: "key line" }), "mean intensity"),
     h("span", {}, h("i", { class: "key block" }), "cravings a day"),
   );
-  const root = h("div", { class: "trend-view" }, h("div", { class: "trend-top" }, legend, readout), stage, spoken, table);
+  const root = h("div", { class: "trend-view" }, h("div", { class: "trend-top" }, legend, readout), stage, spoken, lost, table);
 
   let charts: uPlot[] = [];
   let series: TrendSeries | null = null;
@@ -123,6 +124,7 @@ function chartView(): { root: HTMLElement; draw(series: TrendSeries): void; resi
       charts = hasDays ? [intensityChart(upper, next, width(), hover)] : [];
       if (!hasDays) replace(upper, h("p", { class: "empty" }, "No cravings logged in these days; your heart rate variability is below."));
       if (hasHrv) charts.push(hrvChart(lower, next, width(), hover));
+      lost.textContent = unplaced(next.lost);
       replace(hrvTitle, ...hrvLegend(next));
       stage.setAttribute("aria-label", `${summarise(next)} Left and right arrow keys read the days.`);
       readout.textContent = "";

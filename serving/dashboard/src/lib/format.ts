@@ -37,7 +37,8 @@ export function wallClock(instant: Date, offsetMin: number | null): Date {
  * The offset of an event whose local date and hour are known: this browser's where it fits, else the whole
  * hour that fits; null when the row contradicts itself.
  */
-export function offsetOf(iso: string, localDate: string, localHour: number): number | null {
+export function offsetOf(iso: string, localDate: string | null, localHour: number | null): number | null {
+  if (localDate === null || localHour === null) return null;
   const instant = new Date(iso);
   const low = (Date.parse(`${localDate}T${String(localHour).padStart(2, "0")}:00:00Z`) - instant.getTime()) / 60_000;
   if (!Number.isFinite(low) || Math.abs(low) > 24 * 60) return null;
@@ -79,6 +80,11 @@ export function localIso(now: Date): { iso: string; offsetMin: number } {
   const two = (n: number): string => String(Math.floor(Math.abs(n))).padStart(2, "0");
   const wall = new Date(now.getTime() + offsetMin * 60_000).toISOString().slice(0, 19);
   return { iso: `${wall}${sign}${two(offsetMin / 60)}:${two(offsetMin % 60)}`, offsetMin };
+}
+
+/** What to add where rows without a known local time can't be drawn; empty when there are none. */
+export function unplaced(n: number): string {
+  return n === 0 ? "" : `${plural(n, "craving")} without a known time zone ${n === 1 ? "is" : "are"} not shown here.`;
 }
 
 export function periodName(days: number): string {

@@ -21,12 +21,15 @@ export interface TrendSeries {
   sdnn: [x: number[], y: number[]];
   rmssd: [x: number[], y: number[]];
   range: [from: number, to: number];
+  /** Cravings without a known local date. */
+  lost: number;
 }
 
-/** One day of several cravings: means weighted by their counts. */
+/** One day of several cravings: means weighted by their counts. Rows without a local date have no day. */
 export function mergeDays(rows: readonly IntensityDay[]): Map<string, Day> {
   const sums = new Map<string, { n: number; sum: number; weighed: number; max: number | null }>();
   for (const row of rows) {
+    if (row.local_date === null) continue;
     const day = sums.get(row.local_date) ?? { n: 0, sum: 0, weighed: 0, max: null };
     day.n += row.n;
     if (row.mean_intensity !== null) {
@@ -43,7 +46,8 @@ export function mergeDays(rows: readonly IntensityDay[]): Map<string, Day> {
 
 /** The last `days` local days up to `today` (`2026-11-21`), wider where the rows reach further. */
 export function trendSeries(intensity: Intensity, craving: string, days: number, today: string): TrendSeries {
-  const merged = mergeDays(craving === "" ? intensity.days : intensity.days.filter((row) => row.craving === craving));
+  const rows = craving === "" ? intensity.days : intensity.days.filter((row) => row.craving === craving);
+  const merged = mergeDays(rows);
   const seconds = (date: string): number => Date.parse(`${date}T00:00:00Z`) / 1000;
   const held = [...merged.keys()].map(seconds).filter(Number.isFinite);
   const last = held.reduce((a, b) => Math.max(a, b), seconds(today));
@@ -58,7 +62,7 @@ export function trendSeries(intensity: Intensity, craving: string, days: number,
   }
   return {
     x, days: out, sdnn: points(intensity.hrv, "hrv_sdnn_ms"), rmssd: points(intensity.hrv, "hrv_rmssd_ms"),
-    range: [first, last + DAY_S],
+    range: [first, last + DAY_S], lost: rows.reduce((sum, row) => sum + (row.local_date === null ? row.n : 0), 0),
   };
 }
 
