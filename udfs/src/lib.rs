@@ -12,6 +12,7 @@
 //! | `local_time(utc, tz_offset_min, tz)` | [`local_time`] as TIMESTAMP without zone |
 //! | `local_date(…)`, `local_hour(…)`, `local_dow(…)` | of [`local_time`]: `YYYY-MM-DD`, 0–23, 0 = Sunday |
 //! | `tz_known(tz_offset_min, tz)` | [`tz_known`] |
+//! | `sleep_minutes(payload)` | [`sleep_minutes`] |
 //! | `trend_marker(…)` | [`trend_marker`] |
 //! | `extract_json_string(json, path)` | the first match if it is a string, as Arroyo's |
 //! | `get_first_json_object(json, path)` | the first match as JSON text, as Arroyo's |
@@ -23,6 +24,7 @@ mod local;
 mod marker;
 mod recency;
 mod registry;
+mod sleep;
 
 pub use day::{day_part, season};
 pub use json::{JsonPath, JsonPathError};
@@ -30,3 +32,4 @@ pub use local::{local_time, tz_known};
 pub use marker::{Trend, trend_marker};
 pub use recency::{FULL_WEIGHT_DAYS, recency_weight};
 pub use registry::{functions, register};
+pub use sleep::sleep_minutes;

@@ -21,7 +21,7 @@ use datafusion::logical_expr::{
 use datafusion::prelude::SessionContext;
 
 use crate::local::shifted;
-use crate::{JsonPath, Trend, day_part, recency_weight, season, trend_marker, tz_known};
+use crate::{JsonPath, Trend, day_part, recency_weight, season, sleep_minutes, trend_marker, tz_known};
 
 const TEXT: DataType = DataType::Utf8;
 const BIGINT: DataType = DataType::Int64;
@@ -51,6 +51,7 @@ pub fn functions() -> Vec<ScalarUDF> {
         Function::new("local_hour", clock(), BIGINT, local_hour),
         Function::new("local_dow", clock(), BIGINT, local_dow),
         Function::new("tz_known", vec![BIGINT, TEXT], BOOLEAN, known),
+        Function::new("sleep_minutes", vec![TEXT], DOUBLE, sleep),
         Function::new("trend_marker", trend, TEXT, marker),
         Function::new("extract_json_string", vec![TEXT, TEXT], TEXT, json_string),
         Function::new("get_first_json_object", vec![TEXT, TEXT], TEXT, json_first),
@@ -216,6 +217,10 @@ fn local_dow(columns: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
     Ok(Arc::new(locals(columns, rows).map(day).collect::<Int64Array>()))
 }
 
+fn sleep(columns: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
+    Ok(Arc::new((0..rows).map(|row| sleep_minutes(text(columns, 0, row)?)).collect::<Float64Array>()))
+}
+
 /// `(craving, start, end, n, sum_intensity, night, morning, afternoon, evening, late_evening, n_before)`
 fn marker(columns: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
     let of = |row| {
@@ -308,6 +313,7 @@ mod tests {
             ("local_time(TIMESTAMP '2026-01-10T23:30:00', 60, NULL)", "2026-01-11T00:30:00"),
             ("local_hour(to_timestamp_micros(0), 90, NULL)", "1"),
             ("tz_known(NULL, NULL)", "false"),
+            ("sleep_minutes('{\"stages\":[{\"stage\":\"rem\",\"duration_s\":90}]}')", "1.5"),
             ("extract_json_string('{\"a\":{\"b\":\"x\"}}', '$.a.b')", "x"),
             ("extract_json_string('{\"a\":1}', '$.a')", ""),
             ("get_first_json_object('{\"a\":1}', '$.a')", "1"),

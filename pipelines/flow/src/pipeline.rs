@@ -204,7 +204,7 @@ impl PipelineHandle {
         let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome.take() {
             Some(error) => {
-                *outcome = Some(Error::Internal(format!("the pipeline failed: {error}")));
+                *outcome = Some(Error::Internal(format!("the pipeline failed: {}", full_text(&error))));
                 Err(error)
             }
             None if ended => Ok(()),

@@ -110,7 +110,7 @@ mod tests {
                 .map(|start| (start, start + slide * n))
                 .filter(|&(start, end)| start <= t && t < end)
                 .collect::<Vec<_>>();
-            prop_assert_eq!(found.clone(), expected);
+            prop_assert_eq!(&found, &expected);
             prop_assert_eq!(found.last().unwrap().1, kind.pane_done_at(kind.pane_start(t)));
         }
 

@@ -1,4 +1,11 @@
 //! Every SQL case: whole, stopped and resumed at another parallelism, crashed and resumed, and as a batch.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::type_complexity,
+    clippy::cast_precision_loss,
+    reason = "a test fails by panicking"
+)]
 
 mod support;
 

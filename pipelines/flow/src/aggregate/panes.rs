@@ -338,6 +338,3 @@ fn without_nulls(batch: &RecordBatch) -> Result<RecordBatch> {
     columns[0] = Arc::new(TimestampNanosecondArray::new(time.values().clone(), None));
     Ok(RecordBatch::try_new(batch.schema(), columns)?)
 }
-
-#[cfg(test)]
-mod tests;

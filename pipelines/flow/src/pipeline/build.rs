@@ -144,8 +144,9 @@ async fn redo(
     states: &[Option<&JobState>],
     sinks: &mut [Vec<Box<dyn Sink>>],
 ) -> Result<()> {
+    let summary = summary(newest, store, true).await?;
     if let Some(observer) = observer {
-        observer.decided(&summary(newest, store, true).await?).await?;
+        observer.decided(&summary).await?;
     }
     for ((program, state), sinks) in programs.iter().zip(states).zip(sinks) {
         let Some(state) = state else { continue };
@@ -154,6 +155,9 @@ async fn redo(
                 sink.commit(newest.epoch, &done.staged).await?;
             }
         }
+    }
+    if let Some(observer) = observer {
+        observer.committed(&summary).await?;
     }
     Ok(())
 }
@@ -235,6 +239,7 @@ impl Wiring<'_> {
                 job: self.index,
                 sink: index,
                 writer,
+                schema: Arc::clone(&sink.table.physical),
                 inbox: Inbox::new(receivers.pop().unwrap_or_default()),
                 watermark_ns,
                 counters: Arc::clone(self.job),

@@ -210,6 +210,9 @@ impl Coordinator {
             observer.decided(&summary).await?;
         }
         self.commit(&manifest).await?;
+        if let Some(observer) = &self.observer {
+            observer.committed(&summary).await?;
+        }
         self.kept.push(manifest);
         let surplus = self.kept.len().saturating_sub(self.options.keep_checkpoints.max(1));
         if surplus > 0 {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use tokio::sync::mpsc;
 
 use super::messages::{Ack, JobCounters, SinkCommand, add, gone};
@@ -14,6 +16,7 @@ pub(crate) struct SinkTask {
     pub(crate) job: usize,
     pub(crate) sink: usize,
     pub(crate) writer: Box<dyn Sink>,
+    pub(crate) schema: SchemaRef,
     pub(crate) inbox: Inbox,
     pub(crate) watermark_ns: i64,
     pub(crate) counters: Arc<JobCounters>,
@@ -35,6 +38,8 @@ impl SinkTask {
                 event = self.inbox.next() => match event {
                     Event::Batch(batch) => {
                         let rows = batch.num_rows();
+                        // Here a NULL in a NOT NULL column comes to light.
+                        let batch = RecordBatch::try_new(Arc::clone(&self.schema), batch.columns().to_vec())?;
                         self.writer.write(batch).await?;
                         add(&self.counters.rows_out, rows);
                     }

@@ -1,5 +1,7 @@
 //! A source and a sink in memory, with the same promises as real ones, and an observer that remembers.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
@@ -14,9 +16,11 @@ pub(crate) struct Memory {
     pub(crate) partitions: Arc<Vec<Vec<RecordBatch>>>,
     /// A partition that ends in silence instead of an end.
     pub(crate) unbounded: bool,
-    pub(crate) committed: Arc<Mutex<Vec<RecordBatch>>>,
-    staged: Arc<Mutex<std::collections::BTreeMap<u64, Vec<RecordBatch>>>>,
-    done: Arc<Mutex<std::collections::BTreeSet<u64>>>,
+    pub(crate) committed: Arc<Mutex<BTreeMap<String, Vec<RecordBatch>>>>,
+    pub(crate) staged: Arc<Mutex<BTreeMap<(String, u64), Vec<RecordBatch>>>>,
+    pub(crate) done: Arc<Mutex<BTreeSet<(String, u64)>>>,
+    /// How many readers were opened.
+    pub(crate) opened: Arc<AtomicU32>,
     /// Fail this many commits after doing them, as a crash between commit and its acknowledgement.
     pub(crate) fail_commits: Arc<Mutex<u32>>,
 }
@@ -26,8 +30,10 @@ impl Memory {
         Self { partitions: Arc::new(partitions), ..Self::default() }
     }
 
-    pub(crate) fn rows(&self) -> Vec<serde_json::Map<String, serde_json::Value>> {
-        super::json_rows(&self.committed.lock().unwrap())
+    /// What one job wrote to one table.
+    pub(crate) fn rows(&self, job: &str, table: &str) -> Vec<serde_json::Map<String, serde_json::Value>> {
+        let committed = self.committed.lock().unwrap();
+        committed.get(&format!("{job}.{table}")).map(|b| super::json_rows(b)).unwrap_or_default()
     }
 }
 
@@ -37,8 +43,9 @@ impl Connector for Memory {
         Ok(Box::new(self.clone()))
     }
 
-    async fn sink(&self, _: &TableDef, _: &SinkContext) -> Result<Box<dyn Sink>> {
-        Ok(Box::new(Writer { memory: self.clone(), rows: Vec::new() }))
+    async fn sink(&self, table: &TableDef, context: &SinkContext) -> Result<Box<dyn Sink>> {
+        let name = format!("{}.{}", context.job, table.name);
+        Ok(Box::new(Writer { memory: self.clone(), name, rows: Vec::new() }))
     }
 }
 
@@ -49,6 +56,7 @@ impl Source for Memory {
     }
 
     async fn open(&self, partition: usize, from: Option<u64>) -> Result<Box<dyn Reader>> {
+        self.opened.fetch_add(1, Ordering::SeqCst);
         let at = usize::try_from(from.unwrap_or(0)).unwrap();
         Ok(Box::new(Cursor { memory: self.clone(), partition, at }))
     }
@@ -80,6 +88,7 @@ impl Reader for Cursor {
 
 struct Writer {
     memory: Memory,
+    name: String,
     rows: Vec<RecordBatch>,
 }
 
@@ -95,16 +104,17 @@ impl Sink for Writer {
         if rows.is_empty() {
             return Ok(serde_json::Value::Null);
         }
-        let before = self.memory.staged.lock().unwrap().insert(epoch, rows);
+        let before = self.memory.staged.lock().unwrap().insert((self.name.clone(), epoch), rows);
         assert!(before.is_none(), "epoch {epoch} was used twice");
         Ok(epoch.into())
     }
 
     async fn commit(&mut self, epoch: u64, staged: &serde_json::Value) -> Result<()> {
         assert_eq!(staged.as_u64(), Some(epoch));
-        if self.memory.done.lock().unwrap().insert(epoch) {
-            let rows = self.memory.staged.lock().unwrap()[&epoch].clone();
-            self.memory.committed.lock().unwrap().extend(rows);
+        let key = (self.name.clone(), epoch);
+        if self.memory.done.lock().unwrap().insert(key.clone()) {
+            let rows = self.memory.staged.lock().unwrap()[&key].clone();
+            self.memory.committed.lock().unwrap().entry(self.name.clone()).or_default().extend(rows);
         }
         let mut fail = self.memory.fail_commits.lock().unwrap();
         if *fail > 0 {
@@ -117,7 +127,7 @@ impl Sink for Writer {
 
 /// Remembers every epoch, once each.
 #[derive(Default)]
-pub(crate) struct Remember(pub(crate) Mutex<std::collections::BTreeMap<u64, EpochSummary>>);
+pub(crate) struct Remember(pub(crate) Mutex<BTreeMap<u64, EpochSummary>>);
 
 #[async_trait]
 impl EpochObserver for Remember {

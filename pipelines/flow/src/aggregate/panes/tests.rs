@@ -1,1 +1,0 @@
-//! Panes are tested through the cases.

@@ -1,0 +1,261 @@
+//! DESIGN FL-1 over random data: what the stream wrote, with the dirty windows recomputed by the batch, equals
+//! the batch; through crashes, at changing parallelism, with several partitions and late rows.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::type_complexity,
+    clippy::cast_precision_loss,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Int64Array, RecordBatch, StringArray, TimestampNanosecondArray};
+use crave_flow::{CheckpointStore, Connectors, JobStart, Pipeline, PipelineOptions, Program};
+use datafusion::datasource::MemTable;
+use datafusion::prelude::SessionContext;
+use proptest::prelude::*;
+use serde_json::{Map, Value};
+use support::memory::{Memory, Remember};
+use support::{assert_same, json_rows};
+
+type Row = (i64, Option<u8>, Option<i64>);
+
+const TABLES: &str = "
+CREATE TABLE source (ts TIMESTAMP NOT NULL, who TEXT, n BIGINT, WATERMARK FOR ts AS ts - INTERVAL '5 seconds')
+WITH (connector = 'memory', type = 'source');";
+
+/// A query and the sink it writes to.
+const QUERIES: &[(&str, &str)] = &[
+    (
+        "window_start TIMESTAMP(6), window_end TIMESTAMP(6), who TEXT, rows BIGINT, total BIGINT, mean DOUBLE, kinds BIGINT",
+        "SELECT window.start, window.end, who, rows, total, mean, kinds FROM (
+           SELECT tumble(INTERVAL '20 seconds') AS window, who, count(*) AS rows, sum(n) AS total, avg(n) AS mean,
+                  count(DISTINCT n) AS kinds
+           FROM source GROUP BY window, who)",
+    ),
+    (
+        "window_start TIMESTAMP(6), window_end TIMESTAMP(6), who TEXT, rows BIGINT, low BIGINT, odd BIGINT",
+        "SELECT window.start, window.end, who, rows, low, odd FROM (
+           SELECT hop(INTERVAL '7 seconds', INTERVAL '35 seconds') AS window, who, count(*) AS rows, min(n) AS low,
+                  count(*) FILTER (WHERE n % 2 = 1) AS odd
+           FROM source WHERE n IS NULL OR n > 1 GROUP BY who, window)",
+    ),
+    (
+        "window_start TIMESTAMP(6), window_end TIMESTAMP(6), rows BIGINT, peak BIGINT",
+        "SELECT window.start, window.end, rows, peak FROM (
+           SELECT hop(INTERVAL '10 seconds', INTERVAL '30 seconds') AS window, count(*) AS rows, max(n) AS peak
+           FROM source GROUP BY window)",
+    ),
+    (
+        "window_start TIMESTAMP(6), window_end TIMESTAMP(6), people BIGINT, busiest BIGINT",
+        "SELECT window.start, window.end, people, busiest FROM (
+           SELECT window, count(*) AS people, max(rows) AS busiest FROM (
+             SELECT tumble(INTERVAL '15 seconds') AS window, who, count(*) AS rows FROM source GROUP BY window, who)
+           GROUP BY window)",
+    ),
+];
+
+fn batch(program: &Program, rows: &[Row]) -> RecordBatch {
+    let schema = program.sources().next().unwrap().physical.clone();
+    let names = |k: u8| ["a", "b", "c", "d", "e"][usize::from(k % 5)];
+    RecordBatch::try_new(
+        schema,
+        vec![
+            Arc::new(TimestampNanosecondArray::from_iter_values(rows.iter().map(|r| r.0 * 1_000_000_000))),
+            Arc::new(rows.iter().map(|r| r.1.map(names)).collect::<StringArray>()),
+            Arc::new(rows.iter().map(|r| r.2).collect::<Int64Array>()),
+        ],
+    )
+    .unwrap()
+}
+
+/// Whether a sink's row is one of the dirty ones: it equals a dirty row in the window and in every key that the
+/// sink keeps.
+fn is_dirty(row: &Map<String, Value>, keys: &[String], dirty: &[Map<String, Value>]) -> bool {
+    let instant = |v: Option<&Value>| {
+        v.and_then(Value::as_str)
+            .and_then(|t| chrono::NaiveDateTime::parse_from_str(t, "%Y-%m-%dT%H:%M:%S%.f").ok())
+    };
+    dirty.iter().any(|d| {
+        ["window_start", "window_end"].iter().all(|c| instant(row.get(*c)) == instant(d.get(*c)))
+            && keys.iter().all(|c| row.get(c) == d.get(c))
+    })
+}
+
+async fn check(query: usize, partitions: &[Vec<Vec<Row>>], parallelism: &[usize], share: u64, crash: bool) {
+    let (columns, sql) = QUERIES[query];
+    let sql = format!(
+        "{TABLES} CREATE TABLE sink ({columns}) WITH (connector = 'memory', type = 'sink'); INSERT INTO sink {sql}"
+    );
+    let program = || async { Program::parse("job", &sql, &BTreeMap::new()).await.unwrap() };
+    let first = program().await;
+    let data = partitions
+        .iter()
+        .map(|p| p.iter().filter(|b| !b.is_empty()).map(|b| batch(&first, b)).collect::<Vec<_>>())
+        .collect::<Vec<_>>();
+    let memory = Memory::new(data.clone());
+    *memory.fail_commits.lock().unwrap() = u32::from(crash);
+    let connectors = Connectors::new().with("memory", Arc::new(memory.clone()));
+    let folder = tempfile::tempdir().unwrap();
+    let observer = Arc::new(Remember::default());
+    let mut runs = parallelism.to_vec();
+    runs.push(2);
+    let mut next = 0;
+    while let Some(&parallelism) = runs.get(next) {
+        let options = PipelineOptions {
+            parallelism,
+            checkpoint_interval: None,
+            checkpoint_rows: Some(share),
+            stop_at_first_checkpoint: next + 1 < runs.len(),
+            channel_batches: 2,
+            batch_rows: 3,
+            ..PipelineOptions::default()
+        };
+        let store = CheckpointStore::local(folder.path()).unwrap();
+        let programs = vec![program().await];
+        let handle = Pipeline::start(programs, &connectors, store, Some(observer.clone()), options).await;
+        match handle.unwrap().join().await {
+            Ok(()) => next += 1,
+            Err(error) => assert!(error.to_string().contains("committing"), "{error}"),
+        }
+    }
+
+    let context = SessionContext::new();
+    let schema = first.sources().next().unwrap().physical.clone();
+    let all = data.into_iter().flatten().collect::<Vec<_>>();
+    context.register_table("source", Arc::new(MemTable::try_new(schema, vec![all]).unwrap())).unwrap();
+    let mut frames = first.batch(&context).await.unwrap();
+    let expected = json_rows(&frames.pop().unwrap().1.collect().await.unwrap());
+
+    let epochs = observer.0.lock().unwrap();
+    let dirty = epochs.values().flat_map(|e| &e.sinks).filter_map(|s| s.dirty.clone()).collect::<Vec<_>>();
+    let dirty = json_rows(&dirty);
+    let keys = first.outputs()[0].keys.iter().map(|k| k.column.clone()).collect::<Vec<_>>();
+    let mut repaired = memory.rows("job", "sink");
+    repaired.retain(|row| !is_dirty(row, &keys, &dirty));
+    repaired.extend(expected.iter().filter(|row| is_dirty(row, &keys, &dirty)).cloned());
+    assert_same(&format!("query {query}"), &repaired, &expected);
+}
+
+fn rows() -> impl Strategy<Value = Vec<Vec<Vec<Row>>>> {
+    // Time moves on by small steps and long gaps; a row may be behind it by more than the watermark allows.
+    let row = (
+        prop_oneof![8 => 0i64..4, 1 => 30i64..400],
+        prop_oneof![6 => 0i64..5, 1 => 5i64..60],
+        proptest::option::weighted(0.9, 0u8..5),
+        proptest::option::weighted(0.9, 0i64..10),
+    );
+    let partition = proptest::collection::vec(proptest::collection::vec(row, 0..12), 1..8);
+    proptest::collection::vec(partition, 1..4).prop_map(|partitions| {
+        let times = |batches: Vec<Vec<(i64, i64, Option<u8>, Option<i64>)>>| {
+            let mut now = 1000;
+            let row = |(step, back, who, n): (i64, i64, Option<u8>, Option<i64>)| {
+                now += step;
+                (now - back, who, n)
+            };
+            let mut row = row;
+            batches.into_iter().map(|b| b.into_iter().map(&mut row).collect()).collect()
+        };
+        partitions.into_iter().map(times).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #[test]
+    fn stream_with_recomputed_dirt_equals_batch(
+        partitions in rows(),
+        query in 0..QUERIES.len(),
+        parallelism in proptest::collection::vec(1usize..4, 0..4),
+        share in 1u64..40,
+        crash in any::<bool>(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(check(query, &partitions, &parallelism, share, crash));
+    }
+}
+
+#[tokio::test]
+async fn a_changed_program_starts_afresh_and_others_keep_their_state() {
+    let table = |name: &str| {
+        format!("{TABLES} CREATE TABLE {name} (n BIGINT) WITH (connector = 'memory', type = 'sink');")
+    };
+    let a = format!("{} INSERT INTO a SELECT n FROM source", table("a"));
+    let b = format!("{} INSERT INTO b SELECT n FROM source WHERE n > 1", table("b"));
+    let changed = b.replace("n > 1", "n > 2");
+    let none = BTreeMap::new();
+    let first = Program::parse("a", &a, &none).await.unwrap();
+    let rows = (0..6).map(|i| vec![(1000 + i, None, Some(i))]).collect::<Vec<_>>();
+    let memory = Memory::new(vec![rows.iter().map(|r| batch(&first, r)).collect()]);
+    let connectors = Connectors::new().with("memory", Arc::new(memory.clone()));
+    let folder = tempfile::tempdir().unwrap();
+    let mut stop = support::options(2);
+    stop.checkpoint_rows = Some(3);
+    stop.stop_at_first_checkpoint = true;
+    for (b, options, opened) in [(&b, stop, 1), (&changed, support::options(1), 3)] {
+        let programs =
+            vec![Program::parse("a", &a, &none).await.unwrap(), Program::parse("b", b, &none).await.unwrap()];
+        let store = CheckpointStore::local(folder.path()).unwrap();
+        let handle = Pipeline::start(programs, &connectors, store, None, options).await.unwrap();
+        let starts = handle.status().jobs.into_iter().map(|j| j.start).collect::<Vec<_>>();
+        if opened == 3 {
+            assert!(matches!(starts[0], JobStart::Resumed { .. }));
+            assert_eq!(starts[1], JobStart::Fresh { changed: true });
+        }
+        handle.join().await.unwrap();
+        // One reader for both while they are at the same place, two when they are not.
+        assert_eq!(memory.opened.load(std::sync::atomic::Ordering::SeqCst), opened);
+    }
+    let numbers = |job: &str| {
+        let mut n = memory.rows(job, job).iter().map(|r| r["n"].as_i64().unwrap()).collect::<Vec<_>>();
+        n.sort_unstable();
+        n
+    };
+    assert_eq!(numbers("a"), [0, 1, 2, 3, 4, 5]);
+    // The old version wrote 2 before it was changed; the new one began at the start.
+    assert_eq!(numbers("b"), [2, 3, 4, 5]);
+}
+
+#[tokio::test]
+async fn an_idle_partition_holds_time_back_only_without_a_timeout() {
+    let sql = format!(
+        "{TABLES} CREATE TABLE sink (rows BIGINT) WITH (connector = 'memory', type = 'sink');
+         INSERT INTO sink SELECT rows FROM (
+           SELECT tumble(INTERVAL '1 second') AS window, count(*) AS rows FROM source GROUP BY window)"
+    );
+    for (timeout, expected) in [(None, 0), (Some(std::time::Duration::from_millis(20)), 2)] {
+        let program = Program::parse("job", &sql, &BTreeMap::new()).await.unwrap();
+        let rows = batch(&program, &[(1000, None, None), (1001, None, None), (1007, None, None)]);
+        let memory = Memory { unbounded: true, ..Memory::new(vec![vec![rows], vec![]]) };
+        let connectors = Connectors::new().with("memory", Arc::new(memory.clone()));
+        let folder = tempfile::tempdir().unwrap();
+        let store = CheckpointStore::local(folder.path()).unwrap();
+        let options = PipelineOptions { idle_timeout: timeout, ..support::options(2) };
+        let handle = Pipeline::start(vec![program], &connectors, store, None, options).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+        let summary = handle.stop_at_checkpoint().await.unwrap();
+        assert_eq!(memory.rows("job", "sink").len(), expected, "{timeout:?}");
+        assert_eq!(summary.sinks[0].watermark_ns > i64::MIN, expected > 0);
+        assert!(handle.checkpoint().await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_failing_source_is_told_not_lost() {
+    let sql = format!(
+        "{TABLES} CREATE TABLE sink (n BIGINT NOT NULL) WITH (connector = 'memory', type = 'sink');
+         INSERT INTO sink SELECT n FROM source"
+    );
+    let program = Program::parse("job", &sql, &BTreeMap::new()).await.unwrap();
+    let rows = batch(&program, &[(1000, None, None)]);
+    let connectors = Connectors::new().with("memory", Arc::new(Memory::new(vec![vec![rows]])));
+    let folder = tempfile::tempdir().unwrap();
+    let store = CheckpointStore::local(folder.path()).unwrap();
+    let handle = Pipeline::start(vec![program], &connectors, store, None, support::options(1)).await.unwrap();
+    assert!(handle.join().await.is_err());
+    assert!(handle.status().failure.unwrap().contains("non-null"));
+}
