@@ -1,1 +1,93 @@
-fn main() {}
+//! The command line: a contract that scripts rely on. Exit codes: 0 done, 1 failed, 2 misused.
+
+mod commands;
+mod config;
+mod home;
+mod node;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::{config::Config, home::Home};
+
+/// Crave Wave: streaming craving intelligence on one machine.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Cli {
+    /// Data folder.
+    #[arg(long, global = true, default_value = "crave-home", env = "CRAVE_HOME")]
+    home: PathBuf,
+    /// Configuration file; `crave.toml` in this folder when absent.
+    #[arg(long, global = true)]
+    config: Option<PathBuf>,
+    /// Print results as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run all parts: ingest, streaming jobs, tables, API.
+    Up(commands::up::Args),
+    /// Import what another program exported.
+    Import(commands::import::Args),
+    /// Send what simulated people with planted habits would send; for load and demo only.
+    Simulate(commands::simulate::Args),
+    /// Answer a read-only SQL query over the tables.
+    Sql(commands::sql::Args),
+    /// Prove that every table equals its SQL in batch; exit code 1 when one does not.
+    Verify,
+    /// Bearer tokens of devices.
+    #[command(subcommand)]
+    Token(commands::token::Token),
+    /// Events that were refused after they were acknowledged.
+    #[command(subcommand)]
+    Dead(commands::dead::Dead),
+    /// Check this machine and home.
+    Doctor,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("CRAVE_LOG")
+                .unwrap_or_else(|_| "warn,crave=info".into()),
+        )
+        .with_writer(std::io::stderr)
+        .json()
+        .flatten_event(true)
+        .init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("crave: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(Box::pin(run(cli))) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("crave: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let config = Config::load(cli.config.as_deref())?;
+    let home = Home::open(&cli.home)?;
+    match cli.command {
+        Command::Up(args) => commands::up::run(&home, &config, &args).await,
+        Command::Import(args) => commands::import::run(&home, &config, &args, cli.json).await,
+        Command::Simulate(args) => commands::simulate::run(&home, &config, &args, cli.json).await,
+        Command::Sql(args) => commands::sql::run(&home, &config, &args, cli.json).await,
+        Command::Verify => commands::verify::run(&home, &config, cli.json).await,
+        Command::Token(token) => commands::token::run(&home, &token, cli.json).await,
+        Command::Dead(dead) => commands::dead::run(&home, &config, &dead, cli.json).await,
+        Command::Doctor => commands::doctor::run(&home, &config, cli.json),
+    }
+}

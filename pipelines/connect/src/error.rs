@@ -31,7 +31,9 @@ pub enum Error {
     #[error("the event log is closed")]
     Closed,
     /// A stored batch does not decode.
-    #[error("{topic} partition {partition} at offset {offset}: stored batch does not decode; restore from a backup")]
+    #[error(
+        "{topic} partition {partition} at offset {offset}: stored batch does not decode; restore from a backup"
+    )]
     Corrupt {
         /// Topic.
         topic: &'static str,
@@ -49,7 +51,9 @@ pub enum Error {
         partitions: u32,
     },
     /// The folder was written with another number of partitions.
-    #[error("the log in this home has {found} partitions but {wanted} are configured; set log.partitions = {found}")]
+    #[error(
+        "the log in this home has {found} partitions but {wanted} are configured; set log.partitions = {found}"
+    )]
     Repartitioned {
         /// On disk.
         found: u32,

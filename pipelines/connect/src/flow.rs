@@ -46,7 +46,13 @@ impl Connector for LogConnector {
             return Err(no_key(table, &key));
         }
         let writer = format!("{}/{}", context.job, table.name);
-        Ok(Box::new(LogSink { log: Arc::clone(&self.0), topic: topic(table)?, key, writer, rows: Vec::new() }))
+        Ok(Box::new(LogSink {
+            log: Arc::clone(&self.0),
+            topic: topic(table)?,
+            key,
+            writer,
+            rows: Vec::new(),
+        }))
     }
 }
 
@@ -98,7 +104,8 @@ struct LogReader {
 #[async_trait]
 impl Reader for LogReader {
     async fn next(&mut self) -> Result<Polled> {
-        let read = self.log.read(self.topic, self.partition, self.next, READ_BYTES, WAIT).await.map_err(external)?;
+        let read =
+            self.log.read(self.topic, self.partition, self.next, READ_BYTES, WAIT).await.map_err(external)?;
         let read = &read[..read.len().min(READ_ROWS)];
         let Some(last) = read.last() else { return Ok(Polled::Idle) };
         let mut decoder = ReaderBuilder::new(Arc::clone(&self.schema))
@@ -119,7 +126,9 @@ impl LogReader {
         // Arrow's message may quote the record: say where it is, not what it says.
         tracing::debug!(%error, "record does not decode");
         let (topic, partition) = (self.topic.as_str(), self.partition);
-        let what = format!("{topic} partition {partition}: a record at or before offset {offset} does not fit the table");
+        let what = format!(
+            "{topic} partition {partition}: a record at or before offset {offset} does not fit the table"
+        );
         Error::connector(what, false, "compare the table's columns with crave_schemas::Admitted")
     }
 }

@@ -7,9 +7,11 @@ mod admit;
 mod error;
 mod flow;
 pub mod import;
+mod intake;
 pub mod log;
 pub mod simulate;
 
 pub use admit::{Admit, Counts, DeadLetter};
 pub use error::{Error, Kind};
 pub use flow::LogConnector;
+pub use intake::{Intake, Outcome, Parsed};

@@ -81,12 +81,15 @@ impl Sink for DeltaSink {
 }
 
 /// The rows that an epoch staged for a table, wherever the files lie by now.
-pub(crate) fn staged_rows(table: &Table, staged: &serde_json::Value) -> Result<Vec<RecordBatch>, crate::Error> {
+pub(crate) fn staged_rows(
+    table: &Table,
+    staged: &serde_json::Value,
+) -> Result<Vec<RecordBatch>, crate::Error> {
     if staged.is_null() {
         return Ok(Vec::new());
     }
-    let Staged { files } =
-        serde_json::from_value(staged.clone()).map_err(crate::Error::data(table.name(), "reading staged files"))?;
+    let Staged { files } = serde_json::from_value(staged.clone())
+        .map_err(crate::Error::data(table.name(), "reading staged files"))?;
     let mut rows = Vec::new();
     for file in &files {
         rows.extend(staged::read(table.folder(), table.name(), file)?);

@@ -38,9 +38,17 @@ pub async fn maintain(table: &Table, decided: u64, bounds: Bounds) -> Result<(),
         })
         .await?;
     if let Some(metrics) = compacted {
-        tracing::info!(table = name, removed = metrics.num_files_removed, added = metrics.num_files_added, "compacted");
+        tracing::info!(
+            table = name,
+            removed = metrics.num_files_removed,
+            added = metrics.num_files_added,
+            "compacted"
+        );
         let vacuum = table.write(async |delta| {
-            let vacuum = delta.vacuum().with_retention_period(bounds.vacuum_after).with_enforce_retention_duration(false);
+            let vacuum = delta
+                .vacuum()
+                .with_retention_period(bounds.vacuum_after)
+                .with_enforce_retention_duration(false);
             vacuum.await.map_err(Error::delta(name, "vacuuming"))
         });
         let deleted = vacuum.await?.files_deleted.len();

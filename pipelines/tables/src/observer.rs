@@ -102,7 +102,9 @@ impl EpochObserver for Observer {
                 windows.extend(dirty_windows(table, batch)?);
             }
             if table == CORRECTIONS {
-                for batch in self.tables.get(table).and_then(|t| staged_rows(&t, &sink.staged)).map_err(external)? {
+                for batch in
+                    self.tables.get(table).and_then(|t| staged_rows(&t, &sink.staged)).map_err(external)?
+                {
                     corrections.extend(pending_corrections(&batch)?);
                 }
             }
@@ -123,7 +125,11 @@ impl EpochObserver for Observer {
             for sink in &epoch.sinks {
                 let Some(table) = table_of(&sink.options) else { continue };
                 // i64::MAX after a bounded source's end stays "everything".
-                let micros = if sink.watermark_ns == i64::MAX { i64::MAX } else { sink.watermark_ns.div_euclid(1_000) };
+                let micros = if sink.watermark_ns == i64::MAX {
+                    i64::MAX
+                } else {
+                    sink.watermark_ns.div_euclid(1_000)
+                };
                 progress.watermarks_us.insert(table.into(), micros);
                 progress.late_rows.insert(table.into(), sink.late_rows);
             }
@@ -170,7 +176,9 @@ fn pending_corrections(batch: &RecordBatch) -> Result<Vec<PendingCorrection>> {
 }
 
 fn missing(table: &str, column: &str) -> Error {
-    Error::Invalid(format!("table {table}: late rows cannot be repaired without column {column}; add it to the job"))
+    Error::Invalid(format!(
+        "table {table}: late rows cannot be repaired without column {column}; add it to the job"
+    ))
 }
 
 fn external(error: impl std::error::Error + Send + Sync + 'static) -> Error {

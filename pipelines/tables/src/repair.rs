@@ -9,8 +9,11 @@ use std::{
     sync::Arc,
 };
 
-use arrow::array::{Array as _, AsArray as _};
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::{
+    array::{Array as _, AsArray as _},
+    compute::cast,
+    datatypes::{DataType, TimestampMicrosecondType},
+};
 use crave_flow::{Output, Program, WindowKind};
 use datafusion::{
     common::ScalarValue,
@@ -86,7 +89,11 @@ impl Repair {
                 let Some(path) = output.table.options.get("path") else { continue };
                 let name = path.rsplit('/').next().unwrap_or_default();
                 if name != "events" && name != CORRECTIONS {
-                    jobs.push(Job { table: tables.get(name)?, program: Arc::clone(program), output: output.clone() });
+                    jobs.push(Job {
+                        table: tables.get(name)?,
+                        program: Arc::clone(program),
+                        output: output.clone(),
+                    });
                 }
             }
         }
@@ -170,7 +177,12 @@ impl Repair {
     }
 
     /// The job's SQL in batch over `events_current`, in the stored column types.
-    pub(crate) async fn batch(&self, job: &Job, users: Option<Expr>, time: Option<Expr>) -> Result<DataFrame, Error> {
+    pub(crate) async fn batch(
+        &self,
+        job: &Job,
+        users: Option<Expr>,
+        time: Option<Expr>,
+    ) -> Result<DataFrame, Error> {
         let name = job.table.name();
         let failed = |doing| Error::data(name, doing);
         let context = self.context(users).await?;
@@ -184,7 +196,8 @@ impl Repair {
         batch.register_table(source.as_str(), current.into_view()).map_err(failed("naming the source"))?;
         let outputs = job.program.batch(&batch).await?;
         let found = outputs.into_iter().find(|(table, _)| table.name == job.output.table.name);
-        let (_, frame) = found.ok_or_else(|| Error::Invalid(format!("table {name}: its job no longer writes it")))?;
+        let (_, frame) =
+            found.ok_or_else(|| Error::Invalid(format!("table {name}: its job no longer writes it")))?;
         let stored = job.table.schema().fields().iter().map(|field| {
             datafusion::logical_expr::cast(col(field.name()), field.data_type().clone()).alias(field.name())
         });
@@ -227,11 +240,13 @@ impl Repair {
         let mut windows = BTreeSet::new();
         for (correction, at) in known.iter().flat_map(|p| instants[p].iter().map(move |at| (p, *at))) {
             for job in &self.jobs {
-                windows.extend(job.windows().windows(at.saturating_mul(1_000)).map(|(start, end)| DirtyWindow {
-                    table: job.table.name().into(),
-                    user_id: correction.user_id.clone(),
-                    start_us: start / 1_000,
-                    end_us: end / 1_000,
+                windows.extend(job.windows().windows(at.saturating_mul(1_000)).map(|(start, end)| {
+                    DirtyWindow {
+                        table: job.table.name().into(),
+                        user_id: correction.user_id.clone(),
+                        start_us: start / 1_000,
+                        end_us: end / 1_000,
+                    }
                 }));
             }
         }
@@ -247,7 +262,8 @@ impl Repair {
         let failed = |doing| Error::data(CORRECTIONS, doing);
         let users: BTreeSet<_> = pending.iter().map(|p| p.user_id.as_str()).collect();
         let targets: Vec<_> = pending.iter().map(|p| lit(p.target.as_str())).collect();
-        let context = self.context(Some(col("user_id").in_list(users.into_iter().map(lit).collect(), false))).await?;
+        let context =
+            self.context(Some(col("user_id").in_list(users.into_iter().map(lit).collect(), false))).await?;
         let times = async |table: &str, id: &str| {
             let frame = context.table(table).await?.filter(col(id).in_list(targets.clone(), false))?;
             Box::pin(frame.select(vec![col("user_id"), col(id), col("event_time")])?.collect()).await
@@ -255,11 +271,17 @@ impl Repair {
         let originals = times("events", "event_id").await.map_err(failed("finding targets"))?;
         let revisions = times(CORRECTIONS, "target").await.map_err(failed("finding revisions"))?;
         let mut instants = BTreeMap::<PendingCorrection, Vec<i64>>::new();
-        for (batch, original) in originals.iter().map(|b| (b, true)).chain(revisions.iter().map(|b| (b, false))) {
-            let (users, ids) = (batch.column(0).as_string::<i32>(), batch.column(1).as_string::<i32>());
+        for (batch, original) in
+            originals.iter().map(|b| (b, true)).chain(revisions.iter().map(|b| (b, false)))
+        {
+            let text =
+                |column: usize| cast(batch.column(column), &DataType::Utf8).map_err(Error::data(CORRECTIONS, "reading ids"));
+            let (users, ids) = (text(0)?, text(1)?);
+            let (users, ids) = (users.as_string::<i32>(), ids.as_string::<i32>());
             let at = batch.column(2).as_primitive::<TimestampMicrosecondType>();
             for row in (0..batch.num_rows()).filter(|&row| !at.is_null(row)) {
-                let key = PendingCorrection { user_id: users.value(row).into(), target: ids.value(row).into() };
+                let key =
+                    PendingCorrection { user_id: users.value(row).into(), target: ids.value(row).into() };
                 if original {
                     instants.entry(key).or_default().push(at.value(row));
                 } else if let Some(known) = instants.get_mut(&key) {

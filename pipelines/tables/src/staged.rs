@@ -37,7 +37,12 @@ pub(crate) struct StagedFile {
 ///
 /// # Errors
 /// When encoding or the disk fails; nothing is visible then.
-pub(crate) fn write(folder: &Path, table: &str, epoch: u64, batches: &[RecordBatch]) -> Result<Option<StagedFile>, Error> {
+pub(crate) fn write(
+    folder: &Path,
+    table: &str,
+    epoch: u64,
+    batches: &[RecordBatch],
+) -> Result<Option<StagedFile>, Error> {
     let Some(first) = batches.first() else { return Ok(None) };
     let staging = folder.join(STAGING);
     fs::create_dir_all(&staging).map_err(Error::file(&staging, "making the staging folder"))?;
@@ -97,7 +102,10 @@ pub(crate) fn sweep(folder: &Path, decided: u64) -> Result<usize, Error> {
     let Ok(entries) = fs::read_dir(&staging) else { return Ok(0) };
     let stale = |path: &PathBuf| {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        name.split('-').next().and_then(|epoch| epoch.parse::<u64>().ok()).is_some_and(|epoch| epoch < decided)
+        name.split('-')
+            .next()
+            .and_then(|epoch| epoch.parse::<u64>().ok())
+            .is_some_and(|epoch| epoch < decided)
     };
     let mut swept = 0;
     for path in entries.filter_map(|e| e.ok().map(|e| e.path())).filter(stale) {

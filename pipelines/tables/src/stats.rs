@@ -64,11 +64,16 @@ fn instant(micros: i64) -> Value {
     Value::from(at.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string())
 }
 
-fn keep(values: &mut BTreeMap<String, Value>, name: &str, new: Option<Value>, better: fn(&str, &str) -> bool) {
+fn keep(
+    values: &mut BTreeMap<String, Value>,
+    name: &str,
+    new: Option<Value>,
+    better: fn(&str, &str) -> bool,
+) {
     let Some(new) = new else { return };
-    let worse = values.get(name).is_some_and(|old| {
-        !better(new.as_str().unwrap_or_default(), old.as_str().unwrap_or_default())
-    });
+    let worse = values
+        .get(name)
+        .is_some_and(|old| !better(new.as_str().unwrap_or_default(), old.as_str().unwrap_or_default()));
     if !worse {
         values.insert(name.into(), new);
     }
@@ -93,7 +98,10 @@ mod tests {
             RecordBatch::try_from_iter(columns).unwrap()
         };
         let stats = Stats::of(&[batch("b", 1_000_000), batch("a", 0), batch("c", 2_500_000)]).unwrap();
-        assert_eq!((stats.num_records, &stats.min_values["user_id"], &stats.max_values["user_id"]), (3, &"a".into(), &"c".into()));
+        assert_eq!(
+            (stats.num_records, &stats.min_values["user_id"], &stats.max_values["user_id"]),
+            (3, &"a".into(), &"c".into())
+        );
         assert_eq!(stats.max_values["event_time"], "1970-01-01T00:00:02.500000Z");
         assert!(!serde_json::to_string(&stats).unwrap().contains("secret"));
     }

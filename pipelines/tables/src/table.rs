@@ -59,32 +59,37 @@ impl Table {
     /// When the folder cannot be read or written, or holds a table with other columns.
     pub async fn open(name: &str, folder: &Path, schema: SchemaRef) -> Result<Self, Error> {
         fs::create_dir_all(folder).map_err(Error::file(folder, "making the table's folder"))?;
-        let folder = folder.canonicalize().map_err(Error::file(folder, "finding"))?;
-        let url = url::Url::from_directory_path(&folder)
-            .map_err(|()| Error::Invalid(format!("table {name}: {} is not a folder path", folder.display())))?;
-        let builder = DeltaTableBuilder::from_url(url).map_err(Error::delta(name, "opening"))?;
-        let mut delta = builder.build().map_err(Error::delta(name, "opening"))?;
-        if folder.join("_delta_log").exists() {
-            delta.load().await.map_err(Error::delta(name, "reading its log"))?;
-        } else {
-            delta = create(delta, name, &schema).await?;
+        if !folder.join("_delta_log").exists() {
+            create(handle(name, folder)?, name, &schema).await?;
         }
-        let table = Self { name: name.into(), folder, schema, app_id: format!("crave/{name}"), delta: Mutex::new(delta) };
-        table.check_columns().await?;
-        Ok(table)
+        let table = Self::open_existing(name, folder).await?;
+        table.check_columns(&schema)?;
+        Ok(Self { schema, ..table })
     }
 
-    async fn check_columns(&self) -> Result<(), Error> {
-        let stored = self.provider().await?.schema();
+    /// Opens the table in `folder` with the columns it has.
+    ///
+    /// # Errors
+    /// When there is no table or it cannot be read.
+    pub async fn open_existing(name: &str, folder: &Path) -> Result<Self, Error> {
+        let folder = folder.canonicalize().map_err(Error::file(folder, "finding"))?;
+        let mut delta = handle(name, &folder)?;
+        delta.load().await.map_err(Error::delta(name, "reading its log"))?;
+        let provider = delta.table_provider().await.map_err(Error::data(name, "planning a scan"))?;
+        let app_id = format!("crave/{name}");
+        Ok(Self { name: name.into(), folder, schema: provider.schema(), app_id, delta: Mutex::new(delta) })
+    }
+
+    fn check_columns(&self, wanted: &Schema) -> Result<(), Error> {
         let names = |s: &Schema| s.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
-        if names(&stored) == names(&self.schema) {
+        if names(&self.schema) == names(wanted) {
             return Ok(());
         }
         Err(Error::Invalid(format!(
             "table {} has columns {:?} but its job writes {:?}; rebuild it with `crave reconcile --rebuild {}`",
             self.name,
-            names(&stored),
             names(&self.schema),
+            names(wanted),
             self.name
         )))
     }
@@ -122,7 +127,9 @@ impl Table {
     /// When the store cannot be registered.
     pub async fn register_store(&self, session: &SessionContext) -> Result<(), Error> {
         let delta = self.delta.lock().await;
-        delta.update_datafusion_session(&session.state()).map_err(Error::delta(&self.name, "registering its store"))
+        delta
+            .update_datafusion_session(&session.state())
+            .map_err(Error::delta(&self.name, "registering its store"))
     }
 
     /// The newest version's number.
@@ -150,7 +157,12 @@ impl Table {
     ///
     /// # Errors
     /// When the store fails; calling again is safe.
-    pub(crate) async fn append(&self, epoch: Epoch, decided: Epoch, files: &[StagedFile]) -> Result<Commit, Error> {
+    pub(crate) async fn append(
+        &self,
+        epoch: Epoch,
+        decided: Epoch,
+        files: &[StagedFile],
+    ) -> Result<Commit, Error> {
         let mut delta = self.delta.lock().await;
         if decide(self.committed_in(&delta).await?, decided, epoch)? == Commit::Skip {
             return Ok(Commit::Skip);
@@ -162,8 +174,10 @@ impl Table {
         }
         crate::failpoint("between publish and commit");
         let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
-        let version = i64::try_from(epoch).map_err(|_| Error::Invalid(format!("epoch {epoch} is too large")))?;
-        let properties = CommitProperties::default().with_application_transaction(Transaction::new(&self.app_id, version));
+        let version =
+            i64::try_from(epoch).map_err(|_| Error::Invalid(format!("epoch {epoch} is too large")))?;
+        let properties =
+            CommitProperties::default().with_application_transaction(Transaction::new(&self.app_id, version));
         let commit = {
             let snapshot = delta.snapshot().map_err(Error::delta(&self.name, "reading its state"))?;
             let builder = CommitBuilder::from(properties).with_actions(actions);
@@ -177,9 +191,11 @@ impl Table {
 
     fn add(&self, file: &StagedFile) -> Result<Add, Error> {
         let path = self.folder.join(&file.name);
-        let modified = fs::metadata(&path).and_then(|m| m.modified()).map_err(Error::file(&path, "reading"))?;
+        let modified =
+            fs::metadata(&path).and_then(|m| m.modified()).map_err(Error::file(&path, "reading"))?;
         let since = modified.duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let stats = serde_json::to_string(&file.stats).map_err(Error::data(&self.name, "writing statistics"))?;
+        let stats =
+            serde_json::to_string(&file.stats).map_err(Error::data(&self.name, "writing statistics"))?;
         Ok(Add {
             path: file.name.clone(),
             size: i64::try_from(file.bytes).unwrap_or(i64::MAX),
@@ -213,7 +229,11 @@ impl Table {
             let done = delta.clone().delete().with_predicate(predicate).await;
             done.map_err(Error::delta(&self.name, "deleting rows"))?.0
         } else {
-            let write = delta.clone().write(batches).with_save_mode(SaveMode::Overwrite).with_replace_where(predicate);
+            let write = delta
+                .clone()
+                .write(batches)
+                .with_save_mode(SaveMode::Overwrite)
+                .with_replace_where(predicate);
             write.await.map_err(Error::delta(&self.name, "replacing rows"))?
         };
         *delta = next;
@@ -237,14 +257,22 @@ impl Table {
     /// When a column is missing or cannot be converted.
     pub fn conform(&self, batch: &RecordBatch) -> Result<RecordBatch, Error> {
         let columns = self.schema.fields().iter().map(|field| {
-            let column = batch
-                .column_by_name(field.name())
-                .ok_or_else(|| Error::Invalid(format!("table {}: column {} is missing", self.name, field.name())))?;
+            let column = batch.column_by_name(field.name()).ok_or_else(|| {
+                Error::Invalid(format!("table {}: column {} is missing", self.name, field.name()))
+            })?;
             cast(column, field.data_type()).map_err(Error::data(&self.name, "converting a column"))
         });
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
-        RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(Error::data(&self.name, "converting a batch"))
+        RecordBatch::try_new(Arc::clone(&self.schema), columns)
+            .map_err(Error::data(&self.name, "converting a batch"))
     }
+}
+
+fn handle(name: &str, folder: &Path) -> Result<DeltaTable, Error> {
+    let folder = folder.canonicalize().map_err(Error::file(folder, "finding"))?;
+    let url = url::Url::from_directory_path(&folder)
+        .map_err(|()| Error::Invalid(format!("table {name}: {} is not a folder path", folder.display())))?;
+    DeltaTableBuilder::from_url(url).and_then(DeltaTableBuilder::build).map_err(Error::delta(name, "opening"))
 }
 
 async fn create(delta: DeltaTable, name: &str, schema: &SchemaRef) -> Result<DeltaTable, Error> {

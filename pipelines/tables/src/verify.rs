@@ -84,7 +84,13 @@ impl Repair {
             u64::try_from(batch.column(column).as_primitive::<Int64Type>().value(0)).ok()
         };
         let count = |column| count(column).unwrap_or_default();
-        Ok(Verdict { table: name.into(), rows: count(0), differing: count(1), missing: count(2), extra: count(3) })
+        Ok(Verdict {
+            table: name.into(),
+            rows: count(0),
+            differing: count(1),
+            missing: count(2),
+            extra: count(3),
+        })
     }
 }
 
@@ -95,10 +101,18 @@ fn comparison(job: &Job) -> String {
         None => vec!["user_id".into(), "event_id".into()],
         Some(WindowKind::Tumble { .. } | WindowKind::Hop { .. }) => {
             let (start, end) = job.bounds();
-            [start, end].into_iter().map(str::to_owned).chain(job.output.keys.iter().map(|k| k.column.clone())).collect()
+            [start, end]
+                .into_iter()
+                .map(str::to_owned)
+                .chain(job.output.keys.iter().map(|k| k.column.clone()))
+                .collect()
         }
     };
-    let key = keys.iter().map(|k| format!("coalesce(CAST({} AS VARCHAR), chr(1))", quoted(k))).collect::<Vec<_>>().join(", ");
+    let key = keys
+        .iter()
+        .map(|k| format!("coalesce(CAST({} AS VARCHAR), chr(1))", quoted(k)))
+        .collect::<Vec<_>>()
+        .join(", ");
     let side = |table: &str| {
         format!("SELECT *, concat_ws(chr(0x1f), {key}) AS row_key, row_number() OVER (PARTITION BY concat_ws(chr(0x1f), {key})) AS copy FROM {table}")
             .replace("0x1f", "31")
@@ -109,7 +123,7 @@ fn comparison(job: &Job) -> String {
             DataType::Float64 | DataType::Float32 => format!(
                 "(({a} IS NULL) <> ({b} IS NULL) OR abs({a} - {b}) > {TOLERANCE} * greatest(abs({a}), abs({b}), 1e-300))"
             ),
-            _ => format!("{a} IS DISTINCT FROM {b}"),
+            _ => format!("({a} IS DISTINCT FROM {b})"),
         }
     };
     let values = schema.fields().iter().filter(|f| !keys.contains(f.name()));

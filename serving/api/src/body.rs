@@ -12,7 +12,9 @@ pub enum BadBody {
     #[error("the body is not UTF-8 at byte {0}")]
     NotUtf8(usize),
     /// An array or object that does not parse.
-    #[error("the body is not JSON at line {line} column {column}; send one event, an array of events, or one event a line (application/x-ndjson)")]
+    #[error(
+        "the body is not JSON at line {line} column {column}; send one event, an array of events, or one event a line (application/x-ndjson)"
+    )]
     NotJson {
         /// Line, from 1.
         line: usize,

@@ -29,7 +29,8 @@ impl ApiError {
     }
 
     pub(crate) fn unauthorized() -> Self {
-        let message = "a valid bearer token is needed: Authorization: Bearer …; make one with `crave token add`";
+        let message =
+            "a valid bearer token is needed: Authorization: Bearer …; make one with `crave token add`";
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
     }
 

@@ -94,6 +94,10 @@ mod tests {
         assert_eq!(rate.take(&user, 20, &limits, start), Ok(()));
         assert_eq!(rate.take(&user, 5, &limits, start), Err(1));
         assert_eq!(rate.take(&user, 5, &limits, start + TimeDelta::milliseconds(500)), Ok(()));
-        assert_eq!(rate.take(&UserId::new("v").unwrap(), 5, &limits, start), Ok(()), "others are not held back");
+        assert_eq!(
+            rate.take(&UserId::new("v").unwrap(), 5, &limits, start),
+            Ok(()),
+            "others are not held back"
+        );
     }
 }

@@ -2,7 +2,8 @@
 
 use arrow::{
     array::RecordBatch,
-    csv, datatypes::Schema,
+    csv,
+    datatypes::Schema,
     error::ArrowError,
     ipc::writer::StreamWriter,
     json::{ArrayWriter, LineDelimitedWriter, WriterBuilder},
@@ -48,7 +49,8 @@ pub fn to_json_rows(batches: &[RecordBatch]) -> Result<Vec<u8>, ArrowError> {
 /// # Errors
 /// When a type cannot be written.
 pub fn to_ndjson(batches: &[RecordBatch]) -> Result<Vec<u8>, ArrowError> {
-    let mut writer: LineDelimitedWriter<Vec<u8>> = WriterBuilder::new().with_explicit_nulls(true).build(Vec::new());
+    let mut writer: LineDelimitedWriter<Vec<u8>> =
+        WriterBuilder::new().with_explicit_nulls(true).build(Vec::new());
     for batch in batches {
         writer.write(batch)?;
     }

@@ -147,8 +147,13 @@ impl Lake {
     }
 }
 
-async fn plan(session: &SessionContext, sql: &str, parameters: &[(&str, ScalarValue)]) -> Result<DataFrame, Error> {
-    let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+async fn plan(
+    session: &SessionContext,
+    sql: &str,
+    parameters: &[(&str, ScalarValue)],
+) -> Result<DataFrame, Error> {
+    let read_only =
+        SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     let plan = Box::pin(session.state().create_logical_plan(sql)).await.map_err(Error::sql)?;
     read_only.verify_plan(&plan).map_err(|_| Error::NotAQuery)?;
     let frame = session.execute_logical_plan(plan).await.map_err(Error::sql)?;

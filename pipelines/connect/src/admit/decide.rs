@@ -3,9 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use crave_schemas::{Admitted, BodyHash, Code, Event, EventId, Payload, Refusal, UserId};
+use crave_schemas::{Admitted, BodyHash, Event, EventId, Payload, Refusal, UserId};
 
 use super::{dead::DeadLetter, to_json};
+use crate::intake;
 use crate::log::{Admission, IdEntry, IdKey, IdState, Offset, Record, Stored, Topic, partition_of};
 
 /// What a pass did, for metrics.
@@ -91,7 +92,16 @@ impl Read {
         let keys = self.keys();
         let index = keys.into_iter().zip(known).filter_map(|(key, entry)| entry.map(|e| (key, e))).collect();
         let partition = self.partition;
-        let mut pass = Pass { partition, now, index, out: Admission::default(), changed: HashSet::new(), events: 0, dead: 0, counts: Counts::default() };
+        let mut pass = Pass {
+            partition,
+            now,
+            index,
+            out: Admission::default(),
+            changed: HashSet::new(),
+            events: 0,
+            dead: 0,
+            counts: Counts::default(),
+        };
         pass.out.position = self.position;
         for parsed in self.parsed {
             match parsed {
@@ -126,17 +136,15 @@ impl Pass {
         match self.index.get(&key) {
             Some(IdEntry { state: IdState::Erased, .. }) => {
                 // The person asked for erasure: keep the reason, not the bytes.
-                let reason = "belongs to erased data; it is not taken again";
                 let raw = Record { key: raw.key, value: Vec::new() };
-                return self.bury(Some(key), raw, Refusal::new(Code::Erased, "event_id", reason));
+                return self.bury(Some(key), raw, intake::erased());
             }
             Some(entry) if entry.state != IdState::Dead && entry.body == body => {
                 self.counts.duplicate += 1;
                 return;
             }
             Some(entry) if entry.state != IdState::Dead => {
-                let reason = "came before with another body; send a `correct` event to change it";
-                return self.bury(Some(key), raw, Refusal::new(Code::Conflict, "event_id", reason));
+                return self.bury(Some(key), raw, intake::conflict());
             }
             _ => {}
         }
@@ -152,7 +160,8 @@ impl Pass {
         if let Some((target, entry)) = target.and_then(|key| Some((key, admitted(&key)?))) {
             self.set(target, IdEntry { state: IdState::Retracted, ..entry });
         }
-        let record = Record { key: event.user_id.to_string(), value: to_json(&Admitted::new(event, self.now)) };
+        let record =
+            Record { key: event.user_id.to_string(), value: to_json(&Admitted::new(event, self.now)) };
         self.out.records.push((Topic::Events, self.partition, record));
         self.events += 1;
         self.counts.admitted += 1;
@@ -161,7 +170,10 @@ impl Pass {
     fn bury(&mut self, key: Option<IdKey>, raw: Record, refusal: Refusal) {
         if let Some(key) = key.filter(|key| !self.index.contains_key(key)) {
             let state = IdState::Dead;
-            self.set(key, IdEntry { state, body: [0; 16], offset: self.dead, event_time_us: 0, pending: true });
+            self.set(
+                key,
+                IdEntry { state, body: [0; 16], offset: self.dead, event_time_us: 0, pending: true },
+            );
         }
         let letter = DeadLetter::new(raw.value, refusal, self.now);
         let record = Record { key: raw.key, value: to_json(&letter) };

@@ -56,7 +56,8 @@ impl Admit {
     async fn serve(&self, partition: u32) -> Result<(), Error> {
         let mut position = self.log.position(partition).await?;
         loop {
-            let records = self.log.read(Topic::Inbox, partition, position, PASS_BYTES, self.heartbeat).await?;
+            let records =
+                self.log.read(Topic::Inbox, partition, position, PASS_BYTES, self.heartbeat).await?;
             position = if records.is_empty() {
                 self.beat(partition, position).await?
             } else {
@@ -72,7 +73,8 @@ impl Admit {
     pub async fn drain(&self, partition: u32) -> Result<(), Error> {
         let mut position = self.log.position(partition).await?;
         loop {
-            let records = self.log.read(Topic::Inbox, partition, position, PASS_BYTES, Duration::ZERO).await?;
+            let records =
+                self.log.read(Topic::Inbox, partition, position, PASS_BYTES, Duration::ZERO).await?;
             if records.is_empty() {
                 return Ok(());
             }

@@ -32,7 +32,9 @@ pub(crate) async fn suite<L: EventLog + 'static>(log: L, reopen: impl AsyncFn(L)
 }
 
 async fn appends_in_order<L: EventLog>(log: L, reopen: &impl AsyncFn(L) -> L) -> L {
-    log.append(Topic::Inbox, vec![(0, record("a", "1")), (1, record("b", "2")), (0, record("a", "3"))]).await.unwrap();
+    log.append(Topic::Inbox, vec![(0, record("a", "1")), (1, record("b", "2")), (0, record("a", "3"))])
+        .await
+        .unwrap();
     log.append(Topic::Inbox, vec![(0, record("a", "4"))]).await.unwrap();
     let log = reopen(log).await;
     assert_eq!(values(&log, Topic::Inbox, 0).await, ["1", "3", "4"]);
@@ -57,7 +59,8 @@ async fn a_waiting_reader_wakes<L: EventLog + 'static>(log: L) -> L {
 
 async fn admits_all_or_nothing<L: EventLog>(log: L, reopen: &impl AsyncFn(L) -> L) -> L {
     let key = IdKey::new(&UserId::new("a").unwrap(), EventId::derived(&UserId::new("a").unwrap(), b"1"));
-    let entry = |offset| IdEntry { state: IdState::Admitted, body: [1; 16], offset, event_time_us: 5, pending: true };
+    let entry =
+        |offset| IdEntry { state: IdState::Admitted, body: [1; 16], offset, event_time_us: 5, pending: true };
     for round in 0..2 {
         let records = vec![(Topic::Events, 0, record("a", "x")), (Topic::Events, 0, record("a", "y"))];
         log.admit(0, Admission { records, ids: vec![(key, entry(1))], position: 7 + round }).await.unwrap();
@@ -91,6 +94,10 @@ async fn trims_whole_batches<L: EventLog>(log: L, reopen: &impl AsyncFn(L) -> L)
     log.trim(Topic::Inbox, 0, end).await.unwrap();
     let log = reopen(log).await;
     assert!(values(&log, Topic::Inbox, 0).await.is_empty());
-    assert_eq!(log.bounds(Topic::Inbox, 0).await.unwrap().end, end, "offsets are not used again after a trim");
+    assert_eq!(
+        log.bounds(Topic::Inbox, 0).await.unwrap().end,
+        end,
+        "offsets are not used again after a trim"
+    );
     assert_eq!(values(&log, Topic::Inbox, 1).await, ["2"], "other partitions are left alone");
 }

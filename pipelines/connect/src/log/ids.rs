@@ -112,8 +112,13 @@ mod tests {
 
     #[test]
     fn entries_survive_the_store() {
-        let entry =
-            IdEntry { state: IdState::Retracted, body: [7; 16], offset: 42, event_time_us: -1, pending: false };
+        let entry = IdEntry {
+            state: IdState::Retracted,
+            body: [7; 16],
+            offset: 42,
+            event_time_us: -1,
+            pending: false,
+        };
         assert_eq!(IdEntry::decode(&entry.encode()), Some(entry));
         assert_eq!(IdEntry::decode(&[9; 33]), None);
         assert_eq!(IdEntry::decode(&[1; 3]), None);

@@ -46,7 +46,10 @@ pub(super) async fn list(
     ];
     let items = rows(&app, caller.user_id, Named::Cravings, &parameters).await?;
     let full = i64::try_from(items.len()).is_ok_and(|n| n == limit);
-    let next = items.last().filter(|_| full).map(|row| format!("{}~{}", text(row, "event_time"), text(row, "event_id")));
+    let next = items
+        .last()
+        .filter(|_| full)
+        .map(|row| format!("{}~{}", text(row, "event_time"), text(row, "event_id")));
     Ok(Json(json!({ "items": items, "next_cursor": next })))
 }
 

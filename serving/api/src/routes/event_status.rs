@@ -35,7 +35,8 @@ pub(super) async fn get(
     };
     if entry.state == IdState::Dead {
         let read = app.log.read(Topic::Dead, partition, entry.offset, 1, Duration::ZERO).await?;
-        let letter: Option<DeadLetter> = read.first().and_then(|s| serde_json::from_slice(&s.record.value).ok());
+        let letter: Option<DeadLetter> =
+            read.first().and_then(|s| serde_json::from_slice(&s.record.value).ok());
         let refusal = letter.map(|l| l.refusal);
         return Ok(Json(json!({ "event_id": event, "status": "dead", "refusal": refusal })));
     }
@@ -45,7 +46,11 @@ pub(super) async fn get(
         _ => "admitted",
     };
     let stored = app.observer.is_stored(partition, entry.offset);
-    let version = if stored { Some(app.tables.get("events").map_err(crave_lake::Error::from)?.version().await) } else { None };
+    let version = if stored {
+        Some(app.tables.get("events").map_err(crave_lake::Error::from)?.version().await)
+    } else {
+        None
+    };
     Ok(Json(json!({ "event_id": event, "status": state, "table": "events", "table_version": version })))
 }
 

@@ -3,7 +3,10 @@
 use axum::{
     Json,
     extract::State,
-    http::{HeaderMap, HeaderValue, header::{ACCEPT, CONTENT_TYPE}},
+    http::{
+        HeaderMap, HeaderValue,
+        header::{ACCEPT, CONTENT_TYPE},
+    },
     response::{IntoResponse as _, Response},
 };
 use crave_lake::{Format, Scope, to_csv, to_ipc, to_json_rows};

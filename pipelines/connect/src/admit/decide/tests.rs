@@ -1,4 +1,5 @@
 use chrono::TimeZone as _;
+use crave_schemas::Code;
 use serde_json::json;
 
 use super::*;
@@ -99,7 +100,8 @@ fn what_is_no_event_is_kept_byte_for_byte() {
 fn a_record_in_the_wrong_partition_is_passed_on() {
     let owner = partition_of("u1", 4);
     let other = (owner + 1) % 4;
-    let stored = vec![Stored { offset: 0, record: Record { key: "?".into(), value: craving(1, 5).into_bytes() } }];
+    let stored =
+        vec![Stored { offset: 0, record: Record { key: "?".into(), value: craving(1, 5).into_bytes() } }];
     let (admission, made) = read(stored, other, 4, now()).decide(&[], now());
     assert_eq!(made.forwarded, 1);
     assert_eq!((admission.records[0].0, admission.records[0].1), (Topic::Inbox, owner));

@@ -228,7 +228,13 @@ impl EventLog for LocalLog {
 }
 
 impl Shared {
-    fn read(&self, topic: Topic, partition: u32, from: Offset, max_bytes: usize) -> Result<Vec<Stored>, Error> {
+    fn read(
+        &self,
+        topic: Topic,
+        partition: u32,
+        from: Offset,
+        max_bytes: usize,
+    ) -> Result<Vec<Stored>, Error> {
         let space = &self.topics[topic as usize];
         let low = batch::key(partition, 0);
         // The batch that holds `from` may begin before it.
@@ -275,7 +281,9 @@ fn recover_end(topic: Topic, space: &Keyspace, meta: &Keyspace, partition: u32) 
     Ok(stored.and_then(|v| v.as_ref().try_into().ok()).map_or(0, u64::from_be_bytes))
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::Closed))
 }
 

@@ -98,7 +98,10 @@ impl<'a> Group<'a> {
     /// Whether the writer's last epoch is below this one. Two calls of one writer never overlap.
     fn is_new(&self, marker: &[u8], epoch: u64) -> Result<bool, Error> {
         let last = self.shared.meta.get(marker)?;
-        Ok(last.and_then(|v| v.as_ref().try_into().ok()).map(u64::from_be_bytes).is_none_or(|last| last < epoch))
+        Ok(last
+            .and_then(|v| v.as_ref().try_into().ok())
+            .map(u64::from_be_bytes)
+            .is_none_or(|last| last < epoch))
     }
 
     fn end(&self, topic: Topic, partition: u32) -> Offset {

@@ -1,0 +1,49 @@
+//! `crave doctor`: is this machine and home fit to run?
+
+use std::{fs::File, io::Write as _, process::ExitCode, time::Duration};
+
+use serde_json::json;
+
+use crate::{config::Config, home::Home};
+
+/// Syncs measured.
+const SYNCS: u32 = 50;
+
+pub(crate) fn run(home: &Home, config: &Config, json: bool) -> anyhow::Result<ExitCode> {
+    let free = home.lock().is_ok();
+    let syncs_per_s = sync_rate(home)?;
+    let slow = syncs_per_s < 50.0;
+    if json {
+        println!(
+            "{}",
+            json!({ "home": home.path(), "free": free, "fsync_per_s": syncs_per_s, "listen": config.server.listen })
+        );
+    } else {
+        println!(
+            "home      {}{}",
+            home.path().display(),
+            if free { "" } else { " (a crave process is running on it)" }
+        );
+        println!(
+            "disk      {syncs_per_s:.0} durable writes/s{}",
+            if slow { ": slow; acknowledgements will wait" } else { "" }
+        );
+        println!("listen    {}", config.server.listen);
+    }
+    Ok(if slow { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Durable 4 KiB writes a second.
+#[allow(clippy::disallowed_methods, reason = "a measurement of this machine")]
+fn sync_rate(home: &Home) -> anyhow::Result<f64> {
+    let path = home.path().join("doctor.tmp");
+    let mut file = File::create(&path)?;
+    let start = std::time::Instant::now();
+    for _ in 0..SYNCS {
+        file.write_all(&[0; 4096])?;
+        file.sync_data()?;
+    }
+    let took = start.elapsed().max(Duration::from_micros(1));
+    std::fs::remove_file(&path)?;
+    Ok(f64::from(SYNCS) / took.as_secs_f64())
+}

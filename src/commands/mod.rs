@@ -1,0 +1,10 @@
+//! The commands, one a file.
+
+pub(crate) mod dead;
+pub(crate) mod doctor;
+pub(crate) mod import;
+pub(crate) mod simulate;
+pub(crate) mod sql;
+pub(crate) mod token;
+pub(crate) mod up;
+pub(crate) mod verify;

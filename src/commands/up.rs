@@ -1,0 +1,78 @@
+//! `crave up`: all parts in one process, until a signal.
+
+use std::{net::SocketAddr, process::ExitCode, sync::Arc};
+
+use anyhow::Context as _;
+use crave_api::{Accounts, App, RateLimit, router};
+use crave_connect::log::EventLog;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tokio::{net::TcpListener, sync::Semaphore};
+
+use crate::{config::Config, home::Home, node::Node};
+
+/// Flags of `up`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Address to listen on; overrides `server.listen`. Port 0 takes a free one.
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+}
+
+pub(crate) async fn run(home: &Home, config: &Config, args: &Args) -> anyhow::Result<ExitCode> {
+    let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
+    let accounts = Accounts::open(&home.accounts()).await?;
+    let node = Node::start(home, config).await?;
+    let limits = config.limits.api();
+    let app = App {
+        log: Arc::clone(&node.log) as Arc<dyn EventLog>,
+        tables: Arc::clone(&node.tables),
+        observer: Arc::clone(&node.observer),
+        lake: Arc::clone(&node.lake),
+        accounts,
+        clock: Arc::clone(&node.clock),
+        limits,
+        rate: Arc::new(RateLimit::default()),
+        feeds: Arc::new(Semaphore::new(limits.feeds_max)),
+        health: node.health.clone(),
+        metrics,
+    };
+    let listen = args.listen.unwrap_or(config.server.listen);
+    let listener = TcpListener::bind(listen).await.with_context(|| format!("{listen}: cannot listen"))?;
+    let address = listener.local_addr()?;
+    // Scripts wait for this line.
+    println!("listening on http://{address}");
+    let served = axum::serve(listener, router(app)).with_graceful_shutdown(signal());
+    let forced = async {
+        signal().await;
+        // Open feeds never end by themselves.
+        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    };
+    tokio::select! {
+        result = served => result.context("serving")?,
+        () = forced => {}
+    }
+    tracing::info!("stopping");
+    node.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends when the process is asked to: Ctrl-C, or SIGTERM.
+async fn signal() {
+    let interrupt = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = interrupt => {}
+        () = terminate => {}
+    }
+}

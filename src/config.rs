@@ -1,0 +1,151 @@
+//! One typed configuration: defaults, then `crave.toml`, then `CRAVE__SECTION__KEY`, unknown keys refused.
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use anyhow::Context as _;
+use bytesize::ByteSize;
+use serde::Deserialize;
+
+/// Everything that can be set.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) server: Server,
+    pub(crate) log: Log,
+    pub(crate) flow: Flow,
+    pub(crate) repair: Repair,
+    pub(crate) limits: Limits,
+    pub(crate) sql: Sql,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Server {
+    pub(crate) listen: SocketAddr,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Log {
+    pub(crate) partitions: u32,
+    pub(crate) disk_max: ByteSize,
+    #[serde(with = "humantime_serde")]
+    pub(crate) heartbeat: Duration,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Flow {
+    #[serde(with = "humantime_serde")]
+    pub(crate) checkpoint_interval: Duration,
+    pub(crate) parallelism: usize,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Repair {
+    #[serde(with = "humantime_serde")]
+    pub(crate) interval: Duration,
+    #[serde(with = "humantime_serde")]
+    pub(crate) maintain_interval: Duration,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Limits {
+    pub(crate) body_max: ByteSize,
+    pub(crate) batch_events_max: usize,
+    pub(crate) events_per_s: f64,
+    pub(crate) events_burst: f64,
+    pub(crate) feeds_max: usize,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Sql {
+    pub(crate) rows_max: usize,
+    pub(crate) memory_max: ByteSize,
+    #[serde(with = "humantime_serde")]
+    pub(crate) time_max: Duration,
+    pub(crate) concurrent_max: usize,
+}
+
+impl Config {
+    /// Reads and checks the configuration; `file` must exist when it is given.
+    pub(crate) fn load(file: Option<&Path>) -> anyhow::Result<Self> {
+        let defaults = config::File::from_str(include_str!("config.toml"), config::FileFormat::Toml);
+        let mut builder = config::Config::builder().add_source(defaults);
+        builder = match file {
+            Some(path) => builder.add_source(config::File::from(path)),
+            None => {
+                builder.add_source(config::File::new("crave.toml", config::FileFormat::Toml).required(false))
+            }
+        };
+        let environment = config::Environment::with_prefix("CRAVE").prefix_separator("__").separator("__");
+        let config: Self = builder
+            .add_source(environment.try_parsing(true))
+            .build()
+            .and_then(config::Config::try_deserialize)
+            .context("the configuration is not valid; src/config.toml lists every key")?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!((1..=256).contains(&self.log.partitions), "log.partitions must be 1 to 256");
+        anyhow::ensure!((1..=256).contains(&self.flow.parallelism), "flow.parallelism must be 1 to 256");
+        let interval = self.flow.checkpoint_interval;
+        let sensible = Duration::from_millis(50)..=Duration::from_secs(600);
+        anyhow::ensure!(sensible.contains(&interval), "flow.checkpoint_interval must be 50ms to 10m");
+        anyhow::ensure!(self.limits.events_per_s > 0.0, "limits.events_per_s must be above 0");
+        anyhow::ensure!(self.limits.batch_events_max > 0, "limits.batch_events_max must be above 0");
+        Ok(())
+    }
+}
+
+impl Limits {
+    pub(crate) fn api(self) -> crave_api::Limits {
+        crave_api::Limits {
+            body_bytes_max: usize::try_from(self.body_max.as_u64()).unwrap_or(usize::MAX),
+            batch_events_max: self.batch_events_max,
+            events_per_s: self.events_per_s,
+            events_burst: self.events_burst,
+            feeds_max: self.feeds_max,
+        }
+    }
+}
+
+impl Sql {
+    pub(crate) fn bounds(self) -> crave_lake::Bounds {
+        crave_lake::Bounds {
+            rows_max: self.rows_max,
+            memory_bytes_max: usize::try_from(self.memory_max.as_u64()).unwrap_or(usize::MAX),
+            time_max: self.time_max,
+            concurrent_max: self.concurrent_max,
+            ..crave_lake::Bounds::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        let config = Config::load(None).unwrap();
+        assert_eq!(config.log.partitions, 4);
+        assert_eq!(config.flow.checkpoint_interval, Duration::from_millis(500));
+    }
+
+    #[test]
+    fn a_misspelt_key_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("crave.toml");
+        std::fs::write(&path, "[log]\npartitons = 8\n").unwrap();
+        let error = format!("{:#}", Config::load(Some(&path)).unwrap_err());
+        assert!(error.contains("partitons"), "{error}");
+        std::fs::write(&path, "[flow]\ncheckpoint_interval = \"1ms\"\n").unwrap();
+        assert!(format!("{:#}", Config::load(Some(&path)).unwrap_err()).contains("checkpoint_interval"));
+    }
+}

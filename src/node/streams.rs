@@ -1,0 +1,107 @@
+//! Runs the streaming jobs and starts them again when they fail: what is acknowledged waits in the log.
+
+use std::{sync::Arc, time::Duration};
+
+use crave_api::Health;
+use crave_connect::{LogConnector, log::EventLog};
+use crave_flow::{
+    CheckpointStore, Connectors, EpochObserver, JobStart, Pipeline, PipelineHandle, PipelineOptions,
+};
+use crave_tables::{DeltaConnector, Observer};
+use tokio::sync::watch;
+
+use super::jobs;
+use crate::{config::Config, home::Home};
+
+/// Longest pause between two starts.
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+pub(super) struct Streams {
+    home: Home,
+    connectors: Connectors,
+    observer: Arc<Observer>,
+    options: PipelineOptions,
+}
+
+impl Streams {
+    pub(super) fn new(
+        home: &Home,
+        config: &Config,
+        log: Arc<dyn EventLog>,
+        delta: DeltaConnector,
+        observer: Arc<Observer>,
+    ) -> Self {
+        let connectors =
+            Connectors::new().with("log", Arc::new(LogConnector(log))).with("delta", Arc::new(delta));
+        let options = PipelineOptions {
+            parallelism: config.flow.parallelism,
+            checkpoint_interval: Some(config.flow.checkpoint_interval),
+            ..PipelineOptions::default()
+        };
+        Self { home: home.clone(), connectors, observer, options }
+    }
+
+    /// Starts all jobs from the newest checkpoint.
+    pub(super) async fn start(&self) -> anyhow::Result<PipelineHandle> {
+        let programs = jobs::parse(&self.home).await?;
+        let store = CheckpointStore::local(self.home.checkpoints())?;
+        let observer = Arc::clone(&self.observer) as Arc<dyn EpochObserver>;
+        let handle = Box::pin(Pipeline::start(
+            programs,
+            &self.connectors,
+            store,
+            Some(observer),
+            self.options.clone(),
+        ))
+        .await?;
+        for job in handle.status().jobs {
+            match job.start {
+                JobStart::Resumed { epoch } => tracing::info!(job = job.job, epoch, "job resumed"),
+                JobStart::Fresh { changed } => tracing::info!(job = job.job, changed, "job starts fresh"),
+            }
+        }
+        Ok(handle)
+    }
+
+    /// Keeps the jobs running until `stop` turns true, then ends them at a checkpoint.
+    pub(super) async fn supervise(
+        self,
+        first: PipelineHandle,
+        ready: watch::Sender<Health>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let (mut handle, mut pause) = (first, Duration::from_millis(200));
+        loop {
+            let asked = async {
+                let _ = stop.wait_for(|stop| *stop).await;
+            };
+            let failed = tokio::select! {
+                ended = handle.join() => ended,
+                () = asked => {
+                    if let Err(error) = handle.stop_at_checkpoint().await {
+                        tracing::warn!(%error, "the streaming jobs ended without a last checkpoint");
+                    }
+                    return;
+                }
+            };
+            if let Err(error) = failed {
+                tracing::error!(%error, cause = ?error, "the streaming jobs failed");
+            }
+            ready.send_replace(Health {
+                waiting: vec!["the streaming jobs failed and start again; see the log".into()],
+            });
+            handle = loop {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(RETRY_MAX);
+                if *stop.borrow() {
+                    return;
+                }
+                match self.start().await {
+                    Ok(handle) => break handle,
+                    Err(error) => tracing::error!(cause = ?error, "the streaming jobs cannot start"),
+                }
+            };
+            ready.send_replace(Health::default());
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Whole-system tests: the real binary, real HTTP, real files. One binary, so that it links once.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::large_futures, clippy::needless_pass_by_value, reason = "tests")]
+
+mod bad_input;
+mod crash;
+mod spine;
+mod support;
+mod tenancy;

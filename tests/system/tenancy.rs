@@ -1,0 +1,69 @@
+//! TN-1: a user sees their own rows, whatever SQL they write.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::{Dice, Server, craving, token};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_sql_reaches_another_persons_rows() {
+    let home = tempfile::tempdir().unwrap();
+    let (ada, bob) = (token(home.path(), "ada"), token(home.path(), "bob"));
+    let server = Server::start(home.path());
+    let mut dice = Dice::new(3);
+    let secret = dice.uuid();
+    server.send(&ada, &craving(&secret, 5, "sugar", 8)).await;
+    server.send(&bob, &craving(&dice.uuid(), 5, "alcohol", 3)).await;
+    let both = async |s: &Server| {
+        s.query(&ada, "SELECT 1 FROM cravings").await.len() == 1
+            && s.query(&bob, "SELECT 1 FROM cravings").await.len() == 1
+    };
+    server.until(Duration::from_secs(20), both).await;
+    for query in [
+        "SELECT * FROM cravings",
+        "SELECT * FROM events",
+        "SELECT * FROM events_current",
+        "SELECT * FROM cravings WHERE user_id = 'ada' OR true",
+        "SELECT a.* FROM cravings a FULL JOIN cravings b ON true",
+        "WITH c AS (SELECT * FROM events) SELECT * FROM c UNION ALL SELECT * FROM c",
+        "SELECT payload FROM events WHERE EXISTS (SELECT 1 FROM cravings x WHERE x.user_id <> events.user_id) OR true",
+        "SELECT * FROM datafusion.public.cravings",
+    ] {
+        let rows = server.query(&bob, query).await;
+        assert!(!rows.is_empty(), "{query}");
+        let text = serde_json::to_string(&rows).unwrap();
+        assert!(
+            !text.contains("ada") && !text.contains("sugar") && !text.contains(&secret),
+            "{query}: {text}"
+        );
+    }
+    for not_a_query in [
+        "DROP TABLE cravings",
+        "INSERT INTO cravings SELECT * FROM cravings",
+        "CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/etc/passwd'",
+        "COPY (SELECT 1) TO '/tmp/crave-test-copy.csv'",
+        "SET datafusion.execution.batch_size = 1",
+        "SELECT * FROM '/etc/passwd'",
+        "SELECT * FROM read_parquet('/etc/passwd')",
+        "SELECT 1; SELECT 2",
+        "SELEC 1",
+        "",
+    ] {
+        let (status, body) = server.post(&bob, "/v1/sql", &json!({ "sql": not_a_query })).await;
+        assert_eq!((status, body["error"]["kind"].as_str()), (400, Some("invalid")), "{not_a_query}: {body}");
+    }
+    let (status, _) = server.get(&bob, &format!("/v1/cravings/{secret}")).await;
+    assert_eq!(status, 404);
+    let (status, _) = server.get(&bob, &format!("/v1/events/{secret}")).await;
+    assert_eq!(status, 404);
+    for path in ["/v1/cravings", "/v1/me", "/v1/feed", "/v1/analytics/summary"] {
+        let (status, body) = server.get("cw_wrong", path).await;
+        assert_eq!((status, body["error"]["kind"].as_str()), (401, Some("unauthorized")), "{path}");
+    }
+    let csv =
+        server.http.post(format!("{}/v1/sql", server.url)).bearer_auth(&bob).header("accept", "text/csv");
+    let csv = csv.json(&json!({ "sql": "SELECT craving, intensity FROM cravings" })).send().await.unwrap();
+    assert_eq!(csv.text().await.unwrap(), "craving,intensity\nalcohol,3\n");
+    server.stop();
+}
