@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -52,7 +52,6 @@ pub(crate) fn token(home: &Path, user: &str) -> String {
 pub(crate) struct Server {
     child: Child,
     pub(crate) url: String,
-    pub(crate) home: PathBuf,
     pub(crate) http: reqwest::Client,
 }
 
@@ -73,7 +72,7 @@ impl Server {
             return None;
         };
         let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
-        Some(Self { child, url: url.to_owned(), home: home.to_owned(), http })
+        Some(Self { child, url: url.to_owned(), http })
     }
 
     /// `kill -9`.

@@ -7,6 +7,7 @@ mod events;
 mod feed;
 mod health;
 mod me;
+mod page;
 mod sql;
 
 use axum::{
@@ -36,6 +37,9 @@ pub fn router(app: App) -> Router {
         .layer(header("cache-control", "no-store"))
         .layer(RequestDecompressionLayer::new());
     Router::new()
+        .route("/", get(page::index))
+        .route("/icon.svg", get(page::icon))
+        .route("/assets/{name}", get(page::asset))
         .route("/v1/me", get(me::me))
         .route("/v1/events", post(events::post))
         .route("/v1/events/{id}", get(event_status::get))

@@ -1,0 +1,33 @@
+# What a person and CI run. Everything else is cargo and npm.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.PHONY: demo test check bench setup dashboard build clean
+
+demo: setup dashboard   ## set up all, run the main job on real and simulated input, say where to look
+	scripts/demo.sh
+
+test: setup dashboard   ## set up all, pass the tests
+	cargo test --workspace
+	cd serving/dashboard && npm test
+
+check:                  ## format, lints, documentation, dependency rules
+	scripts/check.sh
+
+bench: setup dashboard  ## measure the hot paths on this machine
+	cargo build --release -p crave
+	$${CARGO_TARGET_DIR:-target}/release/crave bench ingest
+
+setup:
+	scripts/setup.sh
+
+dashboard: serving/dashboard/dist/index.html
+
+serving/dashboard/dist/index.html: $(shell find serving/dashboard/src serving/dashboard/public serving/dashboard/index.html serving/dashboard/package-lock.json -type f 2>/dev/null)
+	cd serving/dashboard && npm ci --no-audit --no-fund && npm run build
+
+build: dashboard
+	cargo build --workspace
+
+clean:
+	rm -rf serving/dashboard/dist serving/dashboard/node_modules crave-home-demo
+	cargo clean
