@@ -91,6 +91,12 @@ impl Config {
         Ok(config)
     }
 
+    /// For a command that ends by itself: time is told often, so that windows close before it returns.
+    pub(crate) fn one_shot(&self) -> Self {
+        let heartbeat = self.log.heartbeat.min(Duration::from_millis(250));
+        Self { log: Log { heartbeat, ..self.log.clone() }, ..self.clone() }
+    }
+
     fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!((1..=256).contains(&self.log.partitions), "log.partitions must be 1 to 256");
         anyhow::ensure!((1..=256).contains(&self.flow.parallelism), "flow.parallelism must be 1 to 256");

@@ -259,7 +259,11 @@ fn locate(text: &str) -> Option<Refusal> {
     let error = serde_path_to_error::deserialize::<_, Wire<'_>>(&mut json).err()?;
     let path = error.path().to_string();
     let refusal = refusal_of(error.inner());
-    Some(if path == "." || path == refusal.field { refusal } else { Refusal { field: path, ..refusal } })
+    Some(if matches!(path.as_str(), "." | "?") || path == refusal.field {
+        refusal
+    } else {
+        Refusal { field: path, ..refusal }
+    })
 }
 
 /// Turns serde's message into a refusal that names the field where serde tells it.

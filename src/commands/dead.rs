@@ -40,7 +40,7 @@ pub(crate) async fn run(
     command: &Dead,
     json: bool,
 ) -> anyhow::Result<ExitCode> {
-    let node = Node::start(home, config).await?;
+    let node = Node::start(home, &config.one_shot()).await?;
     match command {
         Dead::List { limit } => list(&node.log, *limit, json).await?,
         Dead::Show { name } => println!("{}", serde_json::to_string_pretty(&find(&node.log, name).await?)?),

@@ -115,7 +115,7 @@ struct Progress {
 }
 
 pub(crate) async fn run(home: &Home, config: &Config, args: &Args, json: bool) -> anyhow::Result<ExitCode> {
-    let node = Node::start(home, config).await?;
+    let node = Node::start(home, &config.one_shot()).await?;
     let state = home.imports()?.join(format!("{}.json", args.format.identity()?));
     let mut progress: Progress = match fs::read(&state) {
         Ok(bytes) => serde_json::from_slice(&bytes)

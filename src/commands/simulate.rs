@@ -31,7 +31,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(home: &Home, config: &Config, args: &Args, json: bool) -> anyhow::Result<ExitCode> {
-    let node = Node::start(home, config).await?;
+    let node = Node::start(home, &config.one_shot()).await?;
     let options = Options { users: args.users, days: args.days, seed: args.seed, end: node.clock.now() };
     let mut sent = events(options);
     let bar = ProgressBar::with_draw_target(Some(args.users.into()), ProgressDrawTarget::stderr());

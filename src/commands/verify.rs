@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::{config::Config, home::Home, node::Node};
 
 pub(crate) async fn run(home: &Home, config: &Config, json: bool) -> anyhow::Result<ExitCode> {
-    let node = Node::start(home, config).await?;
+    let node = Node::start(home, &config.one_shot()).await?;
     node.drain().await?;
     let verdicts = node.repair.verify().await?;
     node.stop().await;

@@ -105,12 +105,14 @@ impl Node {
         Ok(())
     }
 
-    /// Waits until everything sent so far is in the tables and nothing closed is dirty.
+    /// Waits until everything sent so far is in the tables, time has been told since, and nothing closed is
+    /// dirty.
     pub(crate) async fn drain(&self) -> anyhow::Result<()> {
         self.admitted().await?;
         for partition in 0..self.log.partitions() {
             let admitted = self.log.bounds(Topic::Events, partition).await?.end;
-            while admitted > 0 && !self.observer.is_stored(partition, admitted - 1) {
+            // Offset `admitted` will be the next heartbeat's: with it the watermark comes to now.
+            while !self.observer.is_stored(partition, admitted) {
                 self.check()?;
                 tokio::time::sleep(POLL).await;
             }

@@ -3,7 +3,9 @@
 #![allow(clippy::large_futures, clippy::needless_pass_by_value, reason = "tests")]
 
 mod bad_input;
+mod browser;
 mod crash;
+mod imports;
 mod spine;
 mod support;
 mod tenancy;

@@ -1,4 +1,7 @@
 //! `POST /v1/events`: one event, an array or NDJSON; a result per event, and durable before it is answered.
+//!
+//! `accepted` means durable. A copy sent again before `admit` has come to the first one is told `accepted` too;
+//! it is admitted once all the same (IN-1).
 
 use axum::{
     Json,
