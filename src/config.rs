@@ -94,7 +94,7 @@ impl Config {
     /// For a command that ends by itself: time is told often, so that windows close before it returns.
     pub(crate) fn one_shot(&self) -> Self {
         let heartbeat = self.log.heartbeat.min(Duration::from_millis(250));
-        Self { log: Log { heartbeat, ..self.log.clone() }, ..self.clone() }
+        Self { log: Log { heartbeat, ..self.log }, ..self.clone() }
     }
 
     fn check(&self) -> anyhow::Result<()> {

@@ -46,6 +46,13 @@ enum Command {
     /// Events that were refused after they were acknowledged.
     #[command(subcommand)]
     Dead(commands::dead::Dead),
+    /// Copy the whole home, at one epoch; the server must be stopped.
+    Backup(commands::backup::Backup),
+    /// Put a backup into an empty home.
+    Restore(commands::backup::Restore),
+    /// Measure this machine.
+    #[command(subcommand)]
+    Bench(commands::bench::Bench),
     /// Check this machine and home.
     Doctor,
 }
@@ -88,6 +95,9 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Verify => commands::verify::run(&home, &config, cli.json).await,
         Command::Token(token) => commands::token::run(&home, &token, cli.json).await,
         Command::Dead(dead) => commands::dead::run(&home, &config, &dead, cli.json).await,
+        Command::Backup(args) => commands::backup::backup(&home, &args, cli.json),
+        Command::Restore(args) => commands::backup::restore(&home, &args, cli.json),
+        Command::Bench(bench) => commands::bench::run(&home, &bench, cli.json).await,
         Command::Doctor => commands::doctor::run(&home, &config, cli.json),
     }
 }

@@ -35,7 +35,7 @@ pub(crate) fn run(home: &Home, config: &Config, json: bool) -> anyhow::Result<Ex
 
 /// Durable 4 KiB writes a second.
 #[allow(clippy::disallowed_methods, reason = "a measurement of this machine")]
-fn sync_rate(home: &Home) -> anyhow::Result<f64> {
+pub(crate) fn sync_rate(home: &Home) -> anyhow::Result<f64> {
     let path = home.path().join("doctor.tmp");
     let mut file = File::create(&path)?;
     let start = std::time::Instant::now();

@@ -1,5 +1,7 @@
 //! The commands, one a file.
 
+pub(crate) mod backup;
+pub(crate) mod bench;
 pub(crate) mod dead;
 pub(crate) mod doctor;
 pub(crate) mod import;

@@ -35,8 +35,11 @@ async fn every_bad_body_gets_an_answer() {
     }
     let (status, answer) = post(json_kind, "gzip", b"\x1f\x8b\x08truncated".to_vec()).await;
     assert!((400..500).contains(&status), "truncated gzip: {status} {answer}");
-    let (status, _) = post(json_kind, "", vec![b' '; 17 << 20]).await;
-    assert_eq!(status, 413, "oversized");
+    // The server answers and closes before all of it is sent; a client may see either. A client of its own, so
+    // that no other request meets the closing connection.
+    let oversized = reqwest::Client::new().post(format!("{}/v1/events", server.url)).bearer_auth(&token);
+    let oversized = oversized.body(vec![b' '; 17 << 20]).send().await;
+    assert!(oversized.is_err() || oversized.is_ok_and(|answer| answer.status() == 413), "oversized");
 
     let deep = [b"[".repeat(100_000), b"]".repeat(100_000)].concat();
     let (status, answer) = post(json_kind, "", deep).await;

@@ -9,3 +9,4 @@ mod imports;
 mod spine;
 mod support;
 mod tenancy;
+mod time;

@@ -214,8 +214,8 @@ mod tests {
         let dirty = Dirty::open(folder.path()).unwrap();
         let correction = PendingCorrection { user_id: "a".into(), target: "t".into() };
         dirty.add(1, [], [correction.clone(), correction.clone()]).unwrap();
-        assert_eq!(dirty.corrections(9).unwrap(), [correction.clone()]);
-        dirty.resolve(&[correction], &[window("daily", "a", 5)]).unwrap();
+        assert_eq!(dirty.corrections(9).unwrap(), std::slice::from_ref(&correction));
+        dirty.resolve(std::slice::from_ref(&correction), &[window("daily", "a", 5)]).unwrap();
         assert!(dirty.corrections(9).unwrap().is_empty());
         assert_eq!(dirty.closed("daily", 5, 9).unwrap().len(), 1);
     }

@@ -274,8 +274,9 @@ impl Repair {
         for (batch, original) in
             originals.iter().map(|b| (b, true)).chain(revisions.iter().map(|b| (b, false)))
         {
-            let text =
-                |column: usize| cast(batch.column(column), &DataType::Utf8).map_err(Error::data(CORRECTIONS, "reading ids"));
+            let text = |column: usize| {
+                cast(batch.column(column), &DataType::Utf8).map_err(Error::data(CORRECTIONS, "reading ids"))
+            };
             let (users, ids) = (text(0)?, text(1)?);
             let (users, ids) = (users.as_string::<i32>(), ids.as_string::<i32>());
             let at = batch.column(2).as_primitive::<TimestampMicrosecondType>();

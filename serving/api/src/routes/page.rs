@@ -23,7 +23,9 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-
 struct Files;
 
 pub(super) async fn index() -> Result<Response, ApiError> {
-    let missing = || ApiError::not_found("this binary was built without its page; run `make dashboard` and build again");
+    let missing = || {
+        ApiError::not_found("this binary was built without its page; run `make dashboard` and build again")
+    };
     serve("index.html", "no-cache").ok_or_else(missing)
 }
 
@@ -49,7 +51,8 @@ fn serve(path: &str, cache: &'static str) -> Option<Response> {
     };
     let mut response = file.data.into_owned().into_response();
     let header = |name: HeaderName, value: &'static str| (name, HeaderValue::from_static(value));
-    let headers = [header(CONTENT_TYPE, kind), header(CACHE_CONTROL, cache), header(CONTENT_SECURITY_POLICY, POLICY)];
+    let headers =
+        [header(CONTENT_TYPE, kind), header(CACHE_CONTROL, cache), header(CONTENT_SECURITY_POLICY, POLICY)];
     response.headers_mut().extend(headers);
     Some(response)
 }
