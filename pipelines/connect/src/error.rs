@@ -1,5 +1,7 @@
 //! What can go wrong at the log's edge, by what a caller can do about it.
 
+use rdkafka::types::RDKafkaErrorCode;
+
 /// How a caller should react; HTTP and retry read only this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -60,6 +62,32 @@ pub enum Error {
         /// In the configuration.
         wanted: u32,
     },
+    /// Kafka failed, or did not answer in time.
+    #[error("kafka: {what} failed; check that log.brokers is reachable and its disk is not full")]
+    Kafka {
+        /// What was tried.
+        what: &'static str,
+        /// What the client says.
+        source: rdkafka::error::KafkaError,
+    },
+    /// Another process has taken over this one's transactions.
+    #[error(
+        "another process writes to this log as {id}: this one stops writing; stop one of them, or give each its own log.prefix"
+    )]
+    Fenced {
+        /// The transactional id.
+        id: String,
+    },
+    /// The local id index has seen more of a changelog than there is.
+    #[error(
+        "{topic} partition {partition} is shorter than it was: the topic was made anew; delete log-kafka-ids in the home to build the id index from it"
+    )]
+    Recreated {
+        /// The changelog.
+        topic: String,
+        /// Partition.
+        partition: u32,
+    },
 }
 
 impl Error {
@@ -68,8 +96,14 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Full { .. } => Kind::Overloaded,
-            Self::Store(_) | Self::Closed => Kind::Unavailable,
-            Self::Corrupt { .. } => Kind::Corrupt,
+            Self::Kafka { source, .. } => match source.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize) => {
+                    Kind::Invalid
+                }
+                _ => Kind::Unavailable,
+            },
+            Self::Store(_) | Self::Closed | Self::Fenced { .. } => Kind::Unavailable,
+            Self::Corrupt { .. } | Self::Recreated { .. } => Kind::Corrupt,
             Self::Partition { .. } | Self::Repartitioned { .. } => Kind::Invalid,
         }
     }

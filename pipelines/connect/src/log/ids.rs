@@ -33,6 +33,11 @@ impl IdKey {
         prefix
     }
 
+    /// The key of these stored bytes.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
     /// The bytes in the store.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

@@ -1,11 +1,12 @@
 //! The event log: ordered, partitioned by user, durable before it is acknowledged.
 //!
-//! [`EventLog`] is what the platform needs of a log; [`LocalLog`] keeps it on this machine's disk. Offsets
-//! grow within a partition but may have gaps, as they do in Kafka.
+//! [`EventLog`] is what the platform needs of a log; [`LocalLog`] keeps it on this machine's disk,
+//! [`KafkaLog`] in Apache Kafka. Offsets grow within a partition but may have gaps, as they do in Kafka.
 
 #[cfg(test)]
 pub(crate) mod conformance;
 mod ids;
+mod kafka;
 mod local;
 mod partition;
 
@@ -13,6 +14,7 @@ use std::{ops::Range, time::Duration};
 
 use async_trait::async_trait;
 pub use ids::{IdEntry, IdKey, IdState};
+pub use kafka::{KafkaLog, KafkaOptions};
 pub use local::{LocalLog, LocalOptions};
 pub use partition::partition_of;
 
