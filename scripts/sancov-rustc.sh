@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# RUSTC_WORKSPACE_WRAPPER of scripts/fuzz.sh: counts the branches of our own crates for libFuzzer, on stable Rust.
+# Dependencies are not wrapped, so they are not built again.
+exec "$@" -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=3 \
+  -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+  -Cllvm-args=-sanitizer-coverage-trace-compares
