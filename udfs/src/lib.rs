@@ -14,6 +14,7 @@
 //! | `tz_known(tz_offset_min, tz)` | [`tz_known`] |
 //! | `sleep_minutes(payload)` | [`sleep_minutes`] |
 //! | `trend_marker(…)` | [`trend_marker`] |
+//! | `period_marker(…)` | [`period_marker`] |
 //! | `extract_json_string(json, path)` | the first match if it is a string, as Arroyo's |
 //! | `get_first_json_object(json, path)` | the first match as JSON text, as Arroyo's |
 //! | `extract_json(json, path)` | all matches as a list of JSON texts, as Arroyo's |
@@ -29,7 +30,7 @@ mod sleep;
 pub use day::{day_part, season};
 pub use json::{JsonPath, JsonPathError};
 pub use local::{local_time, tz_known};
-pub use marker::{Trend, trend_marker};
+pub use marker::{Period, Trend, period_marker, trend_marker};
 pub use recency::{FULL_WEIGHT_DAYS, recency_weight};
 pub use registry::{functions, register};
 pub use sleep::sleep_minutes;

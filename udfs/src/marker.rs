@@ -40,27 +40,95 @@ pub fn trend_marker(trend: &Trend) -> Option<String> {
         return None;
     }
     let n = precise(trend.n);
-    let mut text =
-        format!("{}: {} cravings {:.1}/week", period(trend.start, trend.end), trend.craving, n * 7.0 / days);
-    // Writing to a String cannot fail.
-    if let Some(before) = trend.n_before {
-        let change = (n - precise(before)) / precise(before) * 100.0;
-        let _ = match before {
-            ..=0 => write!(text, ", none in the period before"),
-            _ if change.abs() < SAME_PERCENT => write!(text, ", as in the period before"),
-            _ if change > 0.0 => write!(text, ", up {change:.0} % on the period before"),
-            _ => write!(text, ", down {:.0} % on the period before", -change),
-        };
+    let change = match trend.n_before {
+        None => String::new(),
+        Some(..=0) => ", none in the period before".into(),
+        Some(before) => change(n / precise(before), "the period before"),
+    };
+    let mean = Some(precise(trend.sum_intensity) / n);
+    let period = period(trend.start, trend.end);
+    Some(sentence(&period, &trend.craving, n * 7.0 / days, &change, &trend.day_parts, trend.n, mean))
+}
+
+/// A calendar period, as far as it was observed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Period {
+    /// `month`, `season` or `half_year`; it names the period before.
+    pub grain: String,
+    /// What is craved.
+    pub craving: String,
+    /// First moment observed.
+    pub start: NaiveDateTime,
+    /// End of what was observed, not part of it.
+    pub end: NaiveDateTime,
+    /// Cravings.
+    pub n: i64,
+    /// Cravings that have an intensity.
+    pub value_n: i64,
+    /// Sum of their intensities.
+    pub sum_intensity: f64,
+    /// Cravings by local time: 0–5, 5–12, 12–17, 17–21, 21–24.
+    pub day_parts: [i64; 5],
+    /// Cravings a week in the period before; `None` when there is none to compare with.
+    pub per_week_before: Option<f64>,
+}
+
+/// Writes a [`Period`] as [`trend_marker`] does, but compares rates, since months differ in length and a period
+/// may have only begun: "…, up 40 % on the six months before, …". `None` when there is nothing to tell.
+#[must_use]
+pub fn period_marker(of: &Period) -> Option<String> {
+    let days = precise(of.end.signed_duration_since(of.start).num_seconds()) / 86_400.0;
+    if of.n < 1 || days <= 0.0 {
+        return None;
     }
-    let most = trend.day_parts.iter().enumerate().max_by_key(|(i, count)| (**count, std::cmp::Reverse(*i)));
+    let before = match of.grain.as_str() {
+        "month" => "the month before",
+        "season" => "the three months before",
+        "half_year" => "the six months before",
+        _ => "the period before",
+    };
+    let per_week = precise(of.n) * 7.0 / days;
+    let rate_before = of.per_week_before.filter(|rate| *rate > 0.0);
+    let change = rate_before.map(|rate| change(per_week / rate, before)).unwrap_or_default();
+    let mean = (of.value_n > 0).then(|| of.sum_intensity / precise(of.value_n));
+    Some(sentence(&period(of.start, of.end), &of.craving, per_week, &change, &of.day_parts, of.n, mean))
+}
+
+/// ", up 40 % on …" of a ratio to the rate before.
+fn change(ratio: f64, before: &str) -> String {
+    let percent = (ratio - 1.0) * 100.0;
+    if percent.abs() < SAME_PERCENT {
+        format!(", as in {before}")
+    } else if percent > 0.0 {
+        format!(", up {percent:.0} % on {before}")
+    } else {
+        format!(", down {:.0} % on {before}", -percent)
+    }
+}
+
+fn sentence(
+    period: &str,
+    craving: &str,
+    per_week: f64,
+    change: &str,
+    day_parts: &[i64; 5],
+    n: i64,
+    mean: Option<f64>,
+) -> String {
+    let mut text = format!("{period}: {craving} cravings {per_week:.1}/week{change}");
+    // Writing to a String cannot fail.
+    let most = day_parts.iter().enumerate().max_by_key(|(i, count)| (**count, std::cmp::Reverse(*i)));
     if let Some((part, &count)) = most
-        && precise(count) >= 0.3 * n
+        && precise(count) >= 0.3 * precise(n)
     {
         let (from, to) = HOURS[part];
-        let _ = write!(text, ", {:.0} % between {from} and {to}", precise(count) / n * 100.0);
+        let _ = write!(text, ", {:.0} % between {from} and {to}", precise(count) / precise(n) * 100.0);
     }
-    let _ = write!(text, ", mean intensity {:.1} (n = {})", precise(trend.sum_intensity) / n, trend.n);
-    Some(text)
+    if let Some(mean) = mean {
+        let _ = write!(text, ", mean intensity {mean:.1}");
+    }
+    let _ = write!(text, " (n = {n})");
+    text
 }
 
 /// Counts are far below 2^53.
@@ -150,6 +218,52 @@ mod tests {
         for (trend, expected) in table {
             assert_eq!(trend_marker(&trend).as_deref(), Some(expected));
         }
+    }
+
+    #[test]
+    fn calendar_periods_compare_rates() {
+        let half_year = || Period {
+            grain: "half_year".into(),
+            craving: "sugar".into(),
+            start: day("2026-06-01"),
+            end: day("2026-12-01"),
+            n: 81,
+            value_n: 80,
+            sum_intensity: 512.0,
+            day_parts: [3, 5, 8, 15, 50],
+            per_week_before: Some(2.213),
+        };
+        let table = [
+            (
+                half_year(),
+                "Jun–Nov 2026: sugar cravings 3.1/week, up 40 % on the six months before, 62 % between 21:00 and \
+                 24:00, mean intensity 6.4 (n = 81)",
+            ),
+            (
+                Period { grain: "season".into(), per_week_before: Some(3.2), value_n: 0, ..half_year() },
+                "Jun–Nov 2026: sugar cravings 3.1/week, as in the three months before, 62 % between 21:00 and 24:00 \
+                 (n = 81)",
+            ),
+            (
+                Period {
+                    grain: "month".into(),
+                    end: day("2026-06-15"),
+                    per_week_before: Some(81.0),
+                    ..half_year()
+                },
+                "1 Jun – 14 Jun 2026: sugar cravings 40.5/week, down 50 % on the month before, 62 % between 21:00 and \
+                 24:00, mean intensity 6.4 (n = 81)",
+            ),
+            (
+                Period { per_week_before: Some(0.0), day_parts: [1; 5], ..half_year() },
+                "Jun–Nov 2026: sugar cravings 3.1/week, mean intensity 6.4 (n = 81)",
+            ),
+        ];
+        for (period, expected) in table {
+            assert_eq!(period_marker(&period).as_deref(), Some(expected));
+        }
+        assert_eq!(period_marker(&Period { n: 0, ..half_year() }), None);
+        assert_eq!(period_marker(&Period { end: day("2026-06-01"), ..half_year() }), None);
     }
 
     #[test]

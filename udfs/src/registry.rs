@@ -21,7 +21,10 @@ use datafusion::logical_expr::{
 use datafusion::prelude::SessionContext;
 
 use crate::local::shifted;
-use crate::{JsonPath, Trend, day_part, recency_weight, season, sleep_minutes, trend_marker, tz_known};
+use crate::{
+    JsonPath, Period, Trend, day_part, period_marker, recency_weight, season, sleep_minutes, trend_marker,
+    tz_known,
+};
 
 const TEXT: DataType = DataType::Utf8;
 const BIGINT: DataType = DataType::Int64;
@@ -42,6 +45,8 @@ pub fn functions() -> Vec<ScalarUDF> {
     let texts = DataType::List(Arc::new(Field::new_list_field(TEXT, true)));
     let clock = || vec![TIMESTAMP, BIGINT, TEXT];
     let trend = [vec![TEXT, TIMESTAMP, TIMESTAMP], vec![BIGINT; 8]].concat();
+    let calendar =
+        [vec![TEXT, TEXT, TIMESTAMP, TIMESTAMP, BIGINT, BIGINT, DOUBLE], vec![BIGINT; 5], vec![DOUBLE]];
     [
         Function::new("recency_weight", vec![DOUBLE; 3], DOUBLE, recency),
         Function::new("day_part", vec![BIGINT], TEXT, part),
@@ -53,6 +58,7 @@ pub fn functions() -> Vec<ScalarUDF> {
         Function::new("tz_known", vec![BIGINT, TEXT], BOOLEAN, known),
         Function::new("sleep_minutes", vec![TEXT], DOUBLE, sleep),
         Function::new("trend_marker", trend, TEXT, marker),
+        Function::new("period_marker", calendar.concat(), TEXT, calendar_marker),
         Function::new("extract_json_string", vec![TEXT, TEXT], TEXT, json_string),
         Function::new("get_first_json_object", vec![TEXT, TEXT], TEXT, json_first),
         Function::new("extract_json", vec![TEXT, TEXT], texts, json_all),
@@ -152,12 +158,14 @@ fn time(columns: &[ArrayRef], at: usize, row: usize) -> Option<NaiveDateTime> {
     column.is_valid(row).then(|| DateTime::from_timestamp_nanos(column.value(row)).naive_utc())
 }
 
+fn double(columns: &[ArrayRef], at: usize, row: usize) -> Option<f64> {
+    let column = columns[at].as_primitive::<Float64Type>();
+    column.is_valid(row).then(|| column.value(row))
+}
+
 fn recency(columns: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
-    let double = |at: usize, row: usize| {
-        let column = columns[at].as_primitive::<Float64Type>();
-        column.is_valid(row).then(|| column.value(row))
-    };
-    let weight = |row| Some(recency_weight(double(0, row)?, double(1, row)?, double(2, row)?));
+    let of = |at, row| double(columns, at, row);
+    let weight = |row| Some(recency_weight(of(0, row)?, of(1, row)?, of(2, row)?));
     Ok(Arc::new((0..rows).map(weight).collect::<Float64Array>()))
 }
 
@@ -224,21 +232,40 @@ fn sleep(columns: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
 /// `(craving, start, end, n, sum_intensity, night, morning, afternoon, evening, late_evening, n_before)`
 fn marker(columns: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
     let of = |row| {
-        let mut day_parts = [0; 5];
-        for (i, count) in day_parts.iter_mut().enumerate() {
-            *count = int(columns, 5 + i, row).unwrap_or(0);
-        }
         trend_marker(&Trend {
             craving: text(columns, 0, row)?.to_owned(),
             start: time(columns, 1, row)?,
             end: time(columns, 2, row)?,
             n: int(columns, 3, row)?,
             sum_intensity: int(columns, 4, row)?,
-            day_parts,
+            day_parts: day_parts(columns, 5, row),
             n_before: int(columns, 10, row),
         })
     };
     Ok(Arc::new((0..rows).map(of).collect::<StringArray>()))
+}
+
+/// `(grain, craving, start, end, n, value_n, sum_intensity, night, …, late_evening, per_week_before)`
+fn calendar_marker(columns: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
+    let of = |row| {
+        period_marker(&Period {
+            grain: text(columns, 0, row)?.to_owned(),
+            craving: text(columns, 1, row)?.to_owned(),
+            start: time(columns, 2, row)?,
+            end: time(columns, 3, row)?,
+            n: int(columns, 4, row)?,
+            value_n: int(columns, 5, row).unwrap_or(0),
+            sum_intensity: double(columns, 6, row).unwrap_or(0.0),
+            day_parts: day_parts(columns, 7, row),
+            per_week_before: double(columns, 12, row),
+        })
+    };
+    Ok(Arc::new((0..rows).map(of).collect::<StringArray>()))
+}
+
+/// Five counts, from column `first` on.
+fn day_parts(columns: &[ArrayRef], first: usize, row: usize) -> [i64; 5] {
+    std::array::from_fn(|i| int(columns, first + i, row).unwrap_or(0))
 }
 
 /// Calls `found` with each row's text and path; the path is parsed once for equal neighbours.
@@ -322,6 +349,10 @@ mod tests {
             (
                 "trend_marker('sugar', TIMESTAMP '2026-01-03', TIMESTAMP '2026-02-02', 3, 12, 0, 0, 0, 0, 3, NULL)",
                 "3 Jan – 1 Feb 2026: sugar cravings 0.7/week, 100 % between 21:00 and 24:00, mean intensity 4.0 (n = 3)",
+            ),
+            (
+                "period_marker('month', 'sugar', DATE '2026-02-01', DATE '2026-03-01', 8, 8, 32.0, 0, 8, 0, 0, 0, 1.0)",
+                "Feb 2026: sugar cravings 2.0/week, up 100 % on the month before, 100 % between 05:00 and 12:00, mean intensity 4.0 (n = 8)",
             ),
         ];
         for (sql, expected) in table {

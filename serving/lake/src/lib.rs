@@ -11,5 +11,5 @@ mod session;
 
 pub use error::{Error, Kind};
 pub use format::{Format, to_csv, to_ipc, to_json_rows, to_ndjson, to_text};
-pub use named::Query;
+pub use named::{Query, register_views};
 pub use session::{Answer, Bounds, Lake, Scope};

@@ -1,12 +1,59 @@
 //! The lake's views and the named queries: each a file under `sql/`, compiled in.
 
+use std::collections::BTreeSet;
+
 use datafusion::prelude::SessionContext;
 
 use crate::Error;
 
-/// Views over the tables, in the order they build on each other. A view whose tables are not there yet is
-/// left out.
-const VIEWS: &[(&str, &str)] = &[("events_current", include_str!("../../../sql/lake/events_current.sql"))];
+/// A view of the lake.
+#[derive(Debug)]
+struct View {
+    name: &'static str,
+    sql: &'static str,
+    /// Tables and views that its SQL reads.
+    reads: &'static [&'static str],
+}
+
+/// Views over the tables, in the order they build on each other.
+const VIEWS: &[View] = &[
+    View {
+        name: "events_current",
+        sql: include_str!("../../../sql/lake/events_current.sql"),
+        reads: &["events", "corrections"],
+    },
+    View { name: "daily", sql: include_str!("../../../sql/lake/daily.sql"), reads: &["daily_parts"] },
+    View {
+        name: "daily_now",
+        sql: include_str!("../../../sql/lake/daily_now.sql"),
+        reads: &["daily_parts", "cravings"],
+    },
+    View {
+        name: "craving_hrv",
+        sql: include_str!("../../../sql/lake/craving_hrv.sql"),
+        reads: &["cravings", "events_current"],
+    },
+    View {
+        name: "trends",
+        sql: include_str!("../../../sql/lake/trends.sql"),
+        reads: &["daily", "daily_now"],
+    },
+    View {
+        name: "features",
+        sql: include_str!("../../../sql/lake/features.sql"),
+        reads: &["cravings", "events_current"],
+    },
+];
+
+/// `names`, with what the views among them read, and so on.
+pub(crate) fn with_inputs(mut names: BTreeSet<String>) -> BTreeSet<String> {
+    for view in VIEWS.iter().rev() {
+        if names.contains(view.name) {
+            names.extend(view.reads.iter().map(|name| (*name).to_owned()));
+        }
+    }
+    names
+}
 
 /// A query that the API, the dashboard and notebooks share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,11 +78,13 @@ pub enum Query {
     Cravings,
     /// One craving.
     Craving,
+    /// How much each craving still weighs.
+    LongTermRecency,
 }
 
 impl Query {
     /// Every query.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Summary,
         Self::Heatmap,
         Self::Triggers,
@@ -46,6 +95,7 @@ impl Query {
         Self::Hrv,
         Self::Cravings,
         Self::Craving,
+        Self::LongTermRecency,
     ];
 
     /// Its SQL; parameters are written `$name`.
@@ -62,18 +112,46 @@ impl Query {
             Self::Hrv => include_str!("../../../sql/queries/hrv.sql"),
             Self::Cravings => include_str!("../../../sql/queries/cravings.sql"),
             Self::Craving => include_str!("../../../sql/queries/craving.sql"),
+            Self::LongTermRecency => include_str!("../../../sql/queries/long_term_recency.sql"),
         }
     }
 }
 
-pub(crate) async fn register_views(session: &SessionContext) -> Result<(), Error> {
-    for (name, sql) in VIEWS {
-        match session.sql(sql).await {
+/// Registers the lake's views over the tables of `session`, which needs the functions of `crave-udfs`. A view
+/// whose tables are not there (yet) is left out.
+///
+/// # Errors
+/// When a name is taken.
+pub async fn register_views(session: &SessionContext) -> Result<(), Error> {
+    register(session, None).await
+}
+
+/// As [`register_views`], of `wanted` only when given.
+pub(crate) async fn register(
+    session: &SessionContext,
+    wanted: Option<&BTreeSet<String>>,
+) -> Result<(), Error> {
+    for view in VIEWS.iter().filter(|view| wanted.is_none_or(|wanted| wanted.contains(view.name))) {
+        match Box::pin(session.sql(view.sql)).await {
             Ok(frame) => {
-                session.register_table(*name, frame.into_view()).map_err(Error::sql)?;
+                session.register_table(view.name, frame.into_view()).map_err(Error::sql)?;
             }
-            Err(error) => tracing::debug!(view = name, %error, "view is not there yet"),
+            Err(error) => tracing::debug!(view = view.name, %error, "view is not there yet"),
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_brings_what_it_reads() {
+        let of = |name: &str| with_inputs(BTreeSet::from([name.to_owned()])).into_iter().collect::<Vec<_>>();
+        assert_eq!(of("events"), ["events"]);
+        assert_eq!(of("daily"), ["daily", "daily_parts"]);
+        assert_eq!(of("craving_hrv"), ["corrections", "craving_hrv", "cravings", "events", "events_current"]);
+        assert_eq!(of("trends"), ["cravings", "daily", "daily_now", "daily_parts", "trends"]);
+    }
 }

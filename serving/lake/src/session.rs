@@ -1,6 +1,10 @@
 //! Sessions: which rows a query can see, and how much it may use.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use crave_schemas::UserId;
@@ -14,9 +18,10 @@ use datafusion::{
     },
     logical_expr::{col, lit},
     prelude::{DataFrame, SessionConfig, SessionContext},
+    sql::{parser::DFParser, resolve::resolve_table_references},
 };
 use futures::StreamExt as _;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{Error, named};
 
@@ -70,10 +75,9 @@ pub struct Answer {
 /// SQL over the tables.
 #[derive(Debug)]
 pub struct Lake {
-    tables: Arc<Tables>,
+    reader: Arc<Reader>,
     bounds: Bounds,
-    runtime: Arc<RuntimeEnv>,
-    running: Semaphore,
+    running: Arc<Semaphore>,
 }
 
 impl Lake {
@@ -84,10 +88,12 @@ impl Lake {
     pub fn new(tables: Arc<Tables>, bounds: Bounds) -> Result<Self, Error> {
         let pool = Arc::new(GreedyMemoryPool::new(bounds.memory_bytes_max));
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc().map_err(Error::sql)?;
-        Ok(Self { tables, bounds, runtime, running: Semaphore::new(bounds.concurrent_max) })
+        let reader = Arc::new(Reader { tables, rows_max: bounds.rows_max, runtime });
+        Ok(Self { reader, bounds, running: Arc::new(Semaphore::new(bounds.concurrent_max)) })
     }
 
-    /// Runs one read-only statement. `parameters` replace `$name` in the SQL.
+    /// Runs one read-only statement. `parameters` replace `$name` in the SQL; those it does not name are
+    /// ignored. Dropping the future stops the query.
     ///
     /// # Errors
     /// See [`Error`].
@@ -97,25 +103,62 @@ impl Lake {
         sql: &str,
         parameters: &[(&str, ScalarValue)],
     ) -> Result<Answer, Error> {
-        let _running = self.running.try_acquire().map_err(|_| Error::Busy)?;
+        let running = Arc::clone(&self.running).try_acquire_owned().map_err(|_| Error::Busy)?;
         if sql.len() > self.bounds.sql_bytes_max {
             return Err(Error::TooLong { bytes: sql.len(), max: self.bounds.sql_bytes_max });
         }
-        let run = async {
-            let session = self.session(scope).await?;
-            let frame = plan(&session, sql, parameters).await?;
-            self.collect(frame).await
-        };
+        let values = parameters
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), ScalarAndMetadata::new(value.clone(), None)))
+            .collect();
+        let (reader, scope, sql) = (Arc::clone(&self.reader), scope.clone(), sql.to_owned());
+        // A task of its own: one step of a join may take longer than the limit, and the caller is answered
+        // all the same. The permit goes with it, since it uses the machine until it stops.
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let _running = running;
+            Box::pin(reader.answer(&scope, &sql, values)).await
+        });
         let limit = self.bounds.time_max;
-        tokio::time::timeout(limit, Box::pin(run)).await.map_err(|_| Error::TimedOut(limit.as_secs()))?
+        match tokio::time::timeout(limit, task.join_next()).await {
+            Ok(Some(Ok(answer))) => answer,
+            Ok(stopped) => {
+                tracing::error!(?stopped, "a query ended without an answer");
+                Err(Error::Sql("the query failed inside; try it in another form".into()))
+            }
+            Err(_) => Err(Error::TimedOut(limit.as_secs())),
+        }
     }
+}
 
-    async fn collect(&self, frame: DataFrame) -> Result<Answer, Error> {
+type Parameters = HashMap<String, ScalarAndMetadata>;
+
+/// What every query of a lake shares.
+#[derive(Debug)]
+struct Reader {
+    tables: Arc<Tables>,
+    rows_max: usize,
+    runtime: Arc<RuntimeEnv>,
+}
+
+impl Reader {
+    async fn answer(&self, scope: &Scope, sql: &str, parameters: Parameters) -> Result<Answer, Error> {
+        let reads = reads(sql);
+        let session = self.session(scope, reads.as_ref()).await?;
+        let frame = match plan(&session, sql).await {
+            // A way to name a table that `reads` does not know: plan it with all there is.
+            Err(Error::Sql(_)) if reads.is_some() => plan(&self.session(scope, None).await?, sql).await?,
+            planned => planned?,
+        };
+        let frame = match parameters.is_empty() {
+            true => frame,
+            false => frame.with_param_values(ParamValues::Map(parameters)).map_err(Error::sql)?,
+        };
         let mut stream = Box::pin(frame.execute_stream()).await.map_err(Error::sql)?;
         let (schema, mut batches, mut rows) = (stream.schema(), Vec::new(), 0);
         while let Some(batch) = stream.next().await {
             let batch = batch.map_err(Error::sql)?;
-            let room = self.bounds.rows_max - rows;
+            let room = self.rows_max - rows;
             if batch.num_rows() > room {
                 batches.push(batch.slice(0, room));
                 return Ok(Answer { schema, batches, cut: true });
@@ -126,15 +169,21 @@ impl Lake {
         Ok(Answer { schema, batches, cut: false })
     }
 
-    /// A session in which each table is a view of the scope's rows, with the lake's views over them.
-    async fn session(&self, scope: &Scope) -> Result<SessionContext, Error> {
+    /// A session in which each table is a view of the scope's rows, with the lake's views over them: all, or
+    /// those in `wanted`.
+    async fn session(
+        &self,
+        scope: &Scope,
+        wanted: Option<&BTreeSet<String>>,
+    ) -> Result<SessionContext, Error> {
         let config = SessionConfig::new()
             .with_information_schema(true)
             .set_bool("datafusion.execution.parquet.schema_force_view_types", false)
             .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
         let session = SessionContext::new_with_config_rt(config, Arc::clone(&self.runtime));
         crave_udfs::register(&session);
-        for table in self.tables.all() {
+        let tables = self.tables.all();
+        for table in tables.iter().filter(|t| wanted.is_none_or(|wanted| wanted.contains(t.name()))) {
             table.register_store(&session).await?;
             let mut frame = session.read_table(table.provider().await?).map_err(Error::sql)?;
             if let Scope::User(user) = scope {
@@ -142,27 +191,25 @@ impl Lake {
             }
             session.register_table(table.name(), frame.into_view()).map_err(Error::sql)?;
         }
-        named::register_views(&session).await?;
+        named::register(&session, wanted).await?;
         Ok(session)
     }
 }
 
-async fn plan(
-    session: &SessionContext,
-    sql: &str,
-    parameters: &[(&str, ScalarValue)],
-) -> Result<DataFrame, Error> {
+/// The tables and views that a statement reads, and what those read, so that no other needs to be opened.
+/// `None` when it does not say: it asks what tables there are, or does not parse.
+fn reads(sql: &str) -> Option<BTreeSet<String>> {
+    let statements = DFParser::parse_sql(sql).ok()?;
+    let (references, _) = resolve_table_references(statements.front()?, true).ok()?;
+    let plain = references.iter().all(|r| r.schema().is_none_or(|schema| schema == "public"));
+    let names: BTreeSet<_> = references.iter().map(|r| r.table().to_owned()).collect();
+    (plain && !names.is_empty()).then(|| named::with_inputs(names))
+}
+
+async fn plan(session: &SessionContext, sql: &str) -> Result<DataFrame, Error> {
     let read_only =
         SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     let plan = Box::pin(session.state().create_logical_plan(sql)).await.map_err(Error::sql)?;
     read_only.verify_plan(&plan).map_err(|_| Error::NotAQuery)?;
-    let frame = session.execute_logical_plan(plan).await.map_err(Error::sql)?;
-    if parameters.is_empty() {
-        return Ok(frame);
-    }
-    let values: HashMap<_, _> = parameters
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), ScalarAndMetadata::new(value.clone(), None)))
-        .collect();
-    frame.with_param_values(ParamValues::Map(values)).map_err(Error::sql)
+    session.execute_logical_plan(plan).await.map_err(Error::sql)
 }
