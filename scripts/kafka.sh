@@ -10,7 +10,13 @@ set -euo pipefail
 
 version=3.9.1
 cache=${CRAVE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/crave-wave}/kafka
+# `run` has a folder of its own, so that several can go at once.
 run=$cache/run
+[ "${1:-}" != run ] || run=$cache/run.$$
+
+alive() {
+  [ -f "$run/pid" ] && grep -qs '^State:[[:space:]]*[^Z]' "/proc/$(cat "$run/pid")/status"
+}
 
 need() {
   command -v "$1" >/dev/null || { echo "kafka.sh: $1 is missing; install it (Debian: apt-get install $2)" >&2; exit 1; }
@@ -55,7 +61,7 @@ start() {
   need java openjdk-17-jre-headless
   need python3 python3
   fetch
-  if [ -f "$run/pid" ] && kill -0 "$(cat "$run/pid")" 2>/dev/null; then
+  if alive; then
     echo "kafka.sh: a broker is running; stop it first" >&2
     exit 1
   fi
@@ -95,7 +101,7 @@ CONF
   echo "127.0.0.1:$broker" >"$run/bootstrap"
   for _ in $(seq 1 150); do
     if (exec 3<>"/dev/tcp/127.0.0.1/$broker") 2>/dev/null; then return; fi
-    kill -0 "$(cat "$run/pid")" 2>/dev/null || break
+    alive || break
     sleep 0.2
   done
   echo "kafka.sh: the broker did not start; its last words:" >&2
@@ -110,12 +116,11 @@ stop() {
   pid=$(cat "$run/pid")
   kill "$pid" 2>/dev/null || true
   for _ in $(seq 1 50); do
-    kill -0 "$pid" 2>/dev/null || break
+    alive || break
     sleep 0.2
   done
-  kill -9 "$pid" 2>/dev/null || true
-  rm -f "$run/pid"
-  rm -rf "$run/data"
+  ! alive || kill -9 "$pid" 2>/dev/null || true
+  rm -rf "$run"
 }
 
 case ${1:-} in

@@ -24,13 +24,25 @@ pub(crate) struct Server {
     pub(crate) listen: SocketAddr,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Log {
+    pub(crate) kind: LogKind,
+    pub(crate) brokers: String,
+    pub(crate) prefix: String,
+    pub(crate) client: Vec<String>,
     pub(crate) partitions: u32,
     pub(crate) disk_max: ByteSize,
     #[serde(with = "humantime_serde")]
     pub(crate) heartbeat: Duration,
+}
+
+/// Where the event log is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogKind {
+    Local,
+    Kafka,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -94,11 +106,24 @@ impl Config {
     /// For a command that ends by itself: time is told often, so that windows close before it returns.
     pub(crate) fn one_shot(&self) -> Self {
         let heartbeat = self.log.heartbeat.min(Duration::from_millis(250));
-        Self { log: Log { heartbeat, ..self.log }, ..self.clone() }
+        Self { log: Log { heartbeat, ..self.log.clone() }, ..self.clone() }
     }
 
     fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!((1..=256).contains(&self.log.partitions), "log.partitions must be 1 to 256");
+        let kafka = self.log.kind == LogKind::Kafka;
+        anyhow::ensure!(
+            !kafka || !self.log.brokers.is_empty(),
+            "log.brokers must be set for log.kind = kafka"
+        );
+        let word = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let prefix = &self.log.prefix;
+        anyhow::ensure!(
+            prefix.len() <= 200 && prefix.chars().all(word),
+            "log.prefix must be letters, digits, '.', '_' and '-'"
+        );
+        let pairs = self.log.client.iter().all(|setting| setting.contains('='));
+        anyhow::ensure!(pairs, "log.client must hold KEY=VALUE strings");
         anyhow::ensure!((1..=256).contains(&self.flow.parallelism), "flow.parallelism must be 1 to 256");
         let interval = self.flow.checkpoint_interval;
         let sensible = Duration::from_millis(50)..=Duration::from_secs(600);

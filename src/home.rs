@@ -32,6 +32,11 @@ impl Home {
         self.0.join("log")
     }
 
+    /// The local id index of a log that is kept in Kafka.
+    pub(crate) fn log_kafka_ids(&self) -> PathBuf {
+        self.0.join("log-kafka-ids")
+    }
+
     pub(crate) fn lake(&self) -> PathBuf {
         self.0.join("lake")
     }

@@ -5,7 +5,7 @@ use std::{process::ExitCode, time::Duration};
 use clap::Subcommand;
 use crave_connect::{
     DeadLetter,
-    log::{EventLog as _, LocalLog, Record, Topic, partition_of},
+    log::{EventLog, Record, Topic, partition_of},
 };
 
 use crate::{config::Config, home::Home, node::Node};
@@ -42,10 +42,10 @@ pub(crate) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let node = Node::start(home, &config.one_shot()).await?;
     match command {
-        Dead::List { limit } => list(&node.log, *limit, json).await?,
-        Dead::Show { name } => println!("{}", serde_json::to_string_pretty(&find(&node.log, name).await?)?),
+        Dead::List { limit } => list(&*node.log, *limit, json).await?,
+        Dead::Show { name } => println!("{}", serde_json::to_string_pretty(&find(&*node.log, name).await?)?),
         Dead::Retry { name } => {
-            let letter = find(&node.log, name).await?;
+            let letter = find(&*node.log, name).await?;
             let value = letter.bytes().ok_or_else(|| anyhow::anyhow!("{name}: its bytes were not kept"))?;
             let key = letter.user_id.unwrap_or_default();
             let partition = partition_of(&key, node.log.partitions());
@@ -58,7 +58,7 @@ pub(crate) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(log: &LocalLog, limit: usize, json: bool) -> anyhow::Result<()> {
+async fn list(log: &dyn EventLog, limit: usize, json: bool) -> anyhow::Result<()> {
     let mut left = limit;
     for partition in 0..log.partitions() {
         let mut from = 0;
@@ -83,7 +83,7 @@ async fn list(log: &LocalLog, limit: usize, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn find(log: &LocalLog, name: &str) -> anyhow::Result<DeadLetter> {
+async fn find(log: &dyn EventLog, name: &str) -> anyhow::Result<DeadLetter> {
     let parts = name.split_once(':').and_then(|(p, o)| Some((p.parse().ok()?, o.parse().ok()?)));
     let (partition, offset) =
         parts.ok_or_else(|| anyhow::anyhow!("{name}: must be PARTITION:OFFSET, see `crave dead list`"))?;

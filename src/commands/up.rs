@@ -4,7 +4,6 @@ use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use crave_api::{Accounts, App, RateLimit, router};
-use crave_connect::log::EventLog;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::{net::TcpListener, sync::Semaphore};
 
@@ -24,7 +23,7 @@ pub(crate) async fn run(home: &Home, config: &Config, args: &Args) -> anyhow::Re
     let node = Node::start(home, config).await?;
     let limits = config.limits.api();
     let app = App {
-        log: Arc::clone(&node.log) as Arc<dyn EventLog>,
+        log: Arc::clone(&node.log),
         tables: Arc::clone(&node.tables),
         observer: Arc::clone(&node.observer),
         lake: Arc::clone(&node.lake),

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crave_connect::log::{EventLog as _, LocalLog, Topic};
+use crave_connect::log::{EventLog, Topic};
 use crave_tables::{Bounds, Observer, Repair, Repaired, Tables, maintain as maintain_table};
 use tokio::sync::watch;
 
@@ -24,7 +24,7 @@ pub(super) async fn repair(repair: Arc<Repair>, interval: Duration, mut stop: wa
 /// Keeps tables within their bounds, and the inbox without what was admitted, until `stop`.
 pub(super) async fn maintain(
     tables: Arc<Tables>,
-    log: Arc<LocalLog>,
+    log: Arc<dyn EventLog>,
     observer: Arc<Observer>,
     interval: Duration,
     mut stop: watch::Receiver<bool>,

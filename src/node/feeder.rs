@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crave_connect::{
     Intake, Outcome, Parsed,
-    log::{EventLog as _, IdKey, Topic, partition_of},
+    log::{IdKey, Topic, partition_of},
 };
 use crave_schemas::{Code, Event};
 

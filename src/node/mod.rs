@@ -3,6 +3,7 @@
 mod background;
 mod feeder;
 mod jobs;
+mod log;
 mod streams;
 
 use std::{
@@ -15,7 +16,7 @@ use anyhow::Context as _;
 use crave_api::Health;
 use crave_connect::{
     Admit,
-    log::{EventLog, LocalLog, LocalOptions, Topic},
+    log::{EventLog, Topic},
 };
 use crave_lake::Lake;
 use crave_schemas::{Clock, SystemClock};
@@ -30,7 +31,7 @@ const POLL: Duration = Duration::from_millis(5);
 
 /// A running machine; one a home.
 pub(crate) struct Node {
-    pub(crate) log: Arc<LocalLog>,
+    pub(crate) log: Arc<dyn EventLog>,
     pub(crate) tables: Arc<Tables>,
     pub(crate) observer: Arc<Observer>,
     pub(crate) repair: Arc<Repair>,
@@ -47,9 +48,7 @@ impl Node {
     pub(crate) async fn start(home: &Home, config: &Config) -> anyhow::Result<Self> {
         let lock = home.lock()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let options =
-            LocalOptions { partitions: config.log.partitions, disk_bytes_max: config.log.disk_max.as_u64() };
-        let log = Arc::new(LocalLog::open(&home.log(), options).context("opening the event log")?);
+        let log = log::open(home, &config.log).await.context("opening the event log")?;
         let tables = Arc::new(Tables::new(&home.lake()));
         let dirty = Arc::new(Dirty::open(&home.dirty()).context("opening the set of dirty windows")?);
         let decided = Arc::new(AtomicU64::new(0));
@@ -59,13 +58,7 @@ impl Node {
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
 
-        let streams = streams::Streams::new(
-            home,
-            config,
-            Arc::clone(&log) as Arc<dyn EventLog>,
-            delta,
-            Arc::clone(&observer),
-        );
+        let streams = streams::Streams::new(home, config, Arc::clone(&log), delta, Arc::clone(&observer));
         let pipeline = streams.start().await.context("starting the streaming jobs")?;
         let programs: Vec<_> = jobs::parse(home).await?.into_iter().map(Arc::new).collect();
         let repair = Repair::new(Arc::clone(&tables), Arc::clone(&dirty), Arc::clone(&observer), &programs)?;
@@ -74,11 +67,8 @@ impl Node {
         ready.send_replace(Health::default());
 
         tasks.spawn(streams.supervise(pipeline, ready, stopping.clone()));
-        let admit = Admit {
-            log: Arc::clone(&log) as Arc<dyn EventLog>,
-            clock: Arc::clone(&clock),
-            heartbeat: config.log.heartbeat,
-        };
+        let admit =
+            Admit { log: Arc::clone(&log), clock: Arc::clone(&clock), heartbeat: config.log.heartbeat };
         for partition in 0..config.log.partitions {
             tasks.spawn(admit.clone().run(partition, stopping.clone()));
         }

@@ -14,9 +14,23 @@ pub(crate) fn binary() -> Command {
     Command::new(env!("CARGO_BIN_EXE_crave"))
 }
 
+/// The binary on a home. Where KAFKA_BOOTSTRAP is set its log is in Kafka, under the home's own prefix:
+/// `scripts/kafka.sh run cargo test -p crave --test system`.
+fn on(home: &Path) -> Command {
+    let mut command = binary();
+    command.arg("--home").arg(home);
+    if let Ok(brokers) = std::env::var("KAFKA_BOOTSTRAP") {
+        let name = home.to_string_lossy().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+        let prefix = format!("{}.", name.trim_matches('-'));
+        command.envs([("CRAVE__LOG__KIND", "kafka"), ("CRAVE__LOG__BROKERS", &brokers)]);
+        command.env("CRAVE__LOG__PREFIX", prefix);
+    }
+    command
+}
+
 /// Runs a command to its end on `home` and gives its standard output.
 pub(crate) fn crave(home: &Path, args: &[&str]) -> (i32, String) {
-    let output = binary().arg("--home").arg(home).args(args).stderr(Stdio::inherit()).output().unwrap();
+    let output = on(home).args(args).stderr(Stdio::inherit()).output().unwrap();
     (output.status.code().unwrap_or(-1), String::from_utf8(output.stdout).unwrap())
 }
 
@@ -62,8 +76,8 @@ impl Server {
 
     /// Starts with environment variables; `None` when it died before it listened, as failpoints make it.
     pub(crate) fn start_with(home: &Path, env: &[(&str, String)]) -> Option<Self> {
-        let mut command = binary();
-        command.arg("--home").arg(home).args(["up", "--listen", "127.0.0.1:0"]).envs(env.iter().cloned());
+        let mut command = on(home);
+        command.args(["up", "--listen", "127.0.0.1:0"]).envs(env.iter().cloned());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

@@ -11,7 +11,7 @@ use rdkafka::{
     types::RDKafkaErrorCode,
 };
 
-use super::KafkaOptions;
+use super::{KafkaOptions, scan::Quiet};
 use crate::{Error, log::Offset};
 
 /// Makes clients of one cluster.
@@ -95,8 +95,8 @@ impl Client {
     }
 
     /// Looks at ends: the broker answers at once, and says where a partition ends.
-    pub(super) fn scan(&self) -> Result<BaseConsumer, Error> {
-        self.create(&[
+    pub(super) fn scan(&self) -> Result<BaseConsumer<Quiet>, Error> {
+        let config = self.config(&[
             ("group.id", &self.topic("crave")),
             ("enable.auto.commit", "false"),
             ("isolation.level", "read_committed"),
@@ -104,7 +104,8 @@ impl Client {
             ("enable.partition.eof", "true"),
             ("fetch.wait.max.ms", "1"),
             ("fetch.queue.backoff.ms", "1"),
-        ])
+        ]);
+        config.create_with_context(Quiet).map_err(doing("connecting"))
     }
 }
 

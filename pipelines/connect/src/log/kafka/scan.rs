@@ -3,19 +3,22 @@
 use std::{
     ops::Range,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use rdkafka::{
-    Message as _, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer as _},
+    ClientContext, Message as _, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _, ConsumerContext},
     error::KafkaError,
     message::BorrowedMessage,
+    types::RDKafkaErrorCode,
 };
 
 use super::{
     ANSWER_MAX,
     change::Change,
     client::{self, Client},
+    tail,
 };
 use crate::{Error, log::Offset};
 
@@ -24,8 +27,36 @@ const LOOK_BACK: Offset = 16;
 /// Changes applied to the index at once.
 const CHANGES_BATCH: usize = 20_000;
 
+/// How often a partition without a leader is asked again.
+const LEADER_TRIES: u32 = 50;
+const LEADER_PAUSE: Duration = Duration::from_millis(100);
+
 /// One consumer, used in turns.
-pub(super) struct Scan(Mutex<BaseConsumer>);
+pub(super) struct Scan(Mutex<BaseConsumer<Quiet>>);
+
+/// Takes the end of a partition for what it is here: an answer, no error.
+pub(super) struct Quiet;
+
+impl ClientContext for Quiet {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            tracing::warn!(%error, reason, "kafka");
+        }
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+fn unknown(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownPartition
+        )
+    )
+}
 
 impl Scan {
     pub(super) fn new(client: &Client) -> Result<Self, Error> {
@@ -39,15 +70,25 @@ impl Scan {
         Ok(format!("{cluster}/{}", client.prefix()))
     }
 
-    fn consumer(&self) -> std::sync::MutexGuard<'_, BaseConsumer> {
+    fn consumer(&self) -> std::sync::MutexGuard<'_, BaseConsumer<Quiet>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From the first retained offset to below the first that is not yet committed, markers included.
     pub(super) fn retained(&self, topic: &str, partition: u32) -> Result<Range<Offset>, Error> {
-        let ends = self.consumer().fetch_watermarks(topic, client::partition(partition), ANSWER_MAX);
-        let (low, high) = ends.map_err(client::doing("asking for a partition's ends"))?;
-        Ok(client::offset(low)..client::offset(high))
+        let mut tries = 0;
+        loop {
+            let ends = self.consumer().fetch_watermarks(topic, client::partition(partition), ANSWER_MAX);
+            match ends {
+                Ok((low, high)) => return Ok(client::offset(low)..client::offset(high)),
+                // A new topic or a new leader, not yet known everywhere.
+                Err(error) if tries < LEADER_TRIES && (tail::passes(&error) || unknown(&error)) => {
+                    tries += 1;
+                    std::thread::sleep(LEADER_PAUSE);
+                }
+                Err(error) => return Err(client::doing("asking for a partition's ends")(error)),
+            }
+        }
     }
 
     /// The offset after the last record; `known` is an earlier pair of end and answer.
@@ -125,7 +166,7 @@ impl Scan {
             match consumer.poll(ANSWER_MAX) {
                 None => break Err(client::no_answer("reading")),
                 Some(Err(KafkaError::PartitionEOF(_))) => break Ok(()),
-                Some(Err(error)) if super::tail::passes(&error) => {}
+                Some(Err(error)) if tail::passes(&error) => {}
                 Some(Err(error)) => break Err(failed(error)),
                 Some(Ok(message)) => {
                     let offset = client::offset(message.offset());
