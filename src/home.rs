@@ -53,6 +53,21 @@ impl Home {
         self.0.join("accounts.sqlite")
     }
 
+    /// The index of memories.
+    pub(crate) fn memories(&self) -> PathBuf {
+        self.0.join("memories")
+    }
+
+    /// The citations that answers gave.
+    pub(crate) fn insights(&self) -> PathBuf {
+        self.0.join("insights.sqlite")
+    }
+
+    /// Where models lie: `$CRAVE_MODELS`, or in this home.
+    pub(crate) fn models(&self) -> PathBuf {
+        std::env::var_os("CRAVE_MODELS").map_or_else(|| self.0.join("models"), PathBuf::from)
+    }
+
     /// Where unfinished imports note how far they are.
     pub(crate) fn imports(&self) -> anyhow::Result<PathBuf> {
         let path = self.0.join("imports");

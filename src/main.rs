@@ -53,6 +53,9 @@ enum Command {
     /// Measure this machine.
     #[command(subcommand)]
     Bench(commands::bench::Bench),
+    /// The embedding model that finds memories by meaning.
+    #[command(subcommand)]
+    Models(commands::models::Models),
     /// Check this machine and home.
     Doctor,
 }
@@ -98,6 +101,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Backup(args) => commands::backup::backup(&home, &args, cli.json),
         Command::Restore(args) => commands::backup::restore(&home, &args, cli.json),
         Command::Bench(bench) => commands::bench::run(&home, &bench, cli.json).await,
+        Command::Models(models) => commands::models::run(&home, &models, cli.json).await,
         Command::Doctor => commands::doctor::run(&home, &config, cli.json),
     }
 }

@@ -16,7 +16,7 @@ pub(crate) fn run(home: &Home, config: &Config, json: bool) -> anyhow::Result<Ex
     if json {
         println!(
             "{}",
-            json!({ "home": home.path(), "free": free, "fsync_per_s": syncs_per_s, "listen": config.server.listen })
+            json!({ "home": home.path(), "free": free, "fsync_per_s": syncs_per_s, "listen": config.server.listen, "memories": super::models::state(home) })
         );
     } else {
         println!(
@@ -29,6 +29,7 @@ pub(crate) fn run(home: &Home, config: &Config, json: bool) -> anyhow::Result<Ex
             if slow { ": slow; acknowledgements will wait" } else { "" }
         );
         println!("listen    {}", config.server.listen);
+        println!("memories  {}", super::models::state(home));
     }
     Ok(if slow { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod dead;
 pub(crate) mod doctor;
 pub(crate) mod import;
+pub(crate) mod models;
 pub(crate) mod simulate;
 pub(crate) mod sql;
 pub(crate) mod token;

@@ -4,10 +4,15 @@ use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use crave_api::{Accounts, App, RateLimit, router};
+use crave_insight::{Citations, Insights};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::{net::TcpListener, sync::Semaphore};
 
-use crate::{config::Config, home::Home, node::Node};
+use crate::{
+    config::Config,
+    home::Home,
+    node::{Node, open_memories},
+};
 
 /// Flags of `up`.
 #[derive(Debug, clap::Args)]
@@ -20,13 +25,24 @@ pub(crate) struct Args {
 pub(crate) async fn run(home: &Home, config: &Config, args: &Args) -> anyhow::Result<ExitCode> {
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
     let accounts = Accounts::open(&home.accounts()).await?;
-    let node = Node::start(home, config).await?;
+    let mut node = Node::start(home, config).await?;
+    let recall = open_memories(home).await?;
+    node.remember(home, &recall);
+    let citations = Citations::open(&home.insights()).await?;
+    let insights = Insights::new(
+        Arc::clone(&node.lake),
+        Arc::clone(&node.tables),
+        Some(recall),
+        citations,
+        Arc::clone(&node.clock),
+    );
     let limits = config.limits.api();
     let app = App {
         log: Arc::clone(&node.log),
         tables: Arc::clone(&node.tables),
         observer: Arc::clone(&node.observer),
         lake: Arc::clone(&node.lake),
+        insights: Arc::new(insights),
         accounts,
         clock: Arc::clone(&node.clock),
         limits,

@@ -6,6 +6,7 @@ mod bad_input;
 mod browser;
 mod crash;
 mod imports;
+mod insight;
 mod spine;
 mod support;
 mod tenancy;

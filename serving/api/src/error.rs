@@ -105,6 +105,23 @@ impl From<crave_lake::Error> for ApiError {
     }
 }
 
+impl From<crave_insight::Error> for ApiError {
+    fn from(error: crave_insight::Error) -> Self {
+        match error.kind() {
+            crave_insight::Kind::Invalid => Self::invalid("question", error.to_string()),
+            crave_insight::Kind::Overloaded => Self::overloaded("too many questions at once; try again", 1),
+            crave_insight::Kind::Unavailable => {
+                tracing::error!(%error, cause = ?error, "insights");
+                Self::unavailable("answers cannot be given at present", 5)
+            }
+            crave_insight::Kind::Internal => {
+                tracing::error!(cause = ?error, "insights");
+                Self::internal(&error)
+            }
+        }
+    }
+}
+
 impl From<AccountsError> for ApiError {
     fn from(error: AccountsError) -> Self {
         Self::internal(&error)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crave_connect::log::EventLog;
+use crave_insight::Insights;
 use crave_lake::Lake;
 use crave_schemas::Clock;
 use crave_tables::{Observer, Tables};
@@ -29,6 +30,8 @@ pub struct App {
     pub observer: Arc<Observer>,
     /// SQL.
     pub lake: Arc<Lake>,
+    /// Answers.
+    pub insights: Arc<Insights>,
     /// Tokens.
     pub accounts: Accounts,
     /// Time.

@@ -1,1 +1,41 @@
+//! Questions about one's own cravings, answered from one's own log.
+//!
+//! In: a question of one person. Out: an [`Answer`] whose every number is the value of a [`Fact`] that the server
+//! computed (AN-1), each sentence with the citations it rests on. No language model is needed: sentences are
+//! templates in which `{{fact}}` is substituted, and a template with a digit of its own is refused ([`ground`]), so
+//! that a model's sentences can later pass the same gate.
+//!
+//! The way of a question: [`screen`] (a crisis gets the vetted answer and nothing else happens) → [`read`] (what is
+//! asked: craving, part of the day, weekdays, period) → [`Measure`]s as SQL through [`crave_lake::Lake`] in the
+//! person's own scope → notes through [`crave_recall::Recall`] → [`compose`] → [`Citations`] kept, so that each can be
+//! opened later and tells whether the data has changed since.
+//!
+//! It informs; it does not diagnose or treat. [`DISCLAIMER`] goes with every answer.
 
+mod answer;
+mod compose;
+mod engine;
+mod error;
+mod fact;
+mod ground;
+mod measure;
+mod plan;
+mod question;
+mod screen;
+mod store;
+mod words;
+
+pub use answer::{Answer, Citation, DISCLAIMER, Detail, DetailRow, Resource, Sentence, Status};
+pub use compose::{Note, compose};
+pub use engine::{Insights, QUESTION_CHARS_MAX};
+pub use error::{Error, Kind};
+pub use fact::{Fact, Value};
+pub use ground::{Ungrounded, ground};
+pub use measure::{Column, Measure, Select};
+pub use plan::{Found, Planned, Role, plan};
+pub use question::{Ask, Label, PartOfDay, Period, Query, Reading, read};
+pub use screen::{Crisis, screen};
+pub use store::Citations;
+
+/// Result of this crate's operations.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

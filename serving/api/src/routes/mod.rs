@@ -1,11 +1,13 @@
 //! The routes, one a file.
 
 mod analytics;
+mod citations;
 mod cravings;
 mod event_status;
 mod events;
 mod feed;
 mod health;
+mod insights;
 mod me;
 mod page;
 mod sql;
@@ -51,6 +53,8 @@ pub fn router(app: App) -> Router {
         .route("/v1/analytics/patterns", get(analytics::patterns))
         .route("/v1/analytics/time-of-day", get(analytics::time_of_day))
         .route("/v1/analytics/intensity", get(analytics::intensity))
+        .route("/v1/insights", post(insights::post))
+        .route("/v1/citations/{id}", get(citations::get))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(health::metrics))

@@ -1,0 +1,340 @@
+//! The shell: asks the tables and the memories, keeps what it cites.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use crave_lake::{Lake, Scope, to_json_rows};
+use crave_recall::{Recall, SearchOptions, SourceKind};
+use crave_schemas::{Clock, UserId};
+use crave_tables::Tables;
+use serde_json::{Map, Value as Json};
+use uuid::Uuid;
+
+use crate::{
+    Answer, Citation, Citations, DISCLAIMER, Detail, DetailRow, Error, Fact, Found, Label, Measure, Note,
+    Period, Planned, Query, Reading, Result, Role, Status, Value, compose, measure, plan, question, screen,
+};
+
+mod notes;
+mod rows;
+
+/// Longest question, in characters.
+pub const QUESTION_CHARS_MAX: usize = 2_000;
+
+/// Answers questions.
+pub struct Insights {
+    lake: Arc<Lake>,
+    tables: Arc<Tables>,
+    recall: Option<Recall>,
+    citations: Citations,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for Insights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Insights").field("recall", &self.recall).finish_non_exhaustive()
+    }
+}
+
+/// The person as the tables know them.
+struct Profile {
+    labels: Vec<Label>,
+    offset_min: i64,
+}
+
+impl Insights {
+    /// Answers from `lake` (whose tables are `tables`) and, where it is there, `recall`.
+    #[must_use]
+    pub fn new(
+        lake: Arc<Lake>,
+        tables: Arc<Tables>,
+        recall: Option<Recall>,
+        citations: Citations,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { lake, tables, recall, citations, clock }
+    }
+
+    /// The citations, for erasure.
+    #[must_use]
+    pub fn citations(&self) -> &Citations {
+        &self.citations
+    }
+
+    /// Answers a question of a person from their own log.
+    ///
+    /// # Errors
+    /// [`Error::Question`] when it is empty or too long, else what tables and store say.
+    pub async fn ask(&self, user: &UserId, question: &str) -> Result<Answer> {
+        let question = question.trim();
+        if question.is_empty() || question.chars().count() > QUESTION_CHARS_MAX {
+            return Err(Error::Question(QUESTION_CHARS_MAX));
+        }
+        if let Some(crisis) = screen(question) {
+            return Ok(Answer::crisis(crisis));
+        }
+        let now = self.clock.now();
+        let profile = self.profile(user, now).await?;
+        match question::read(question, &profile.labels, now, profile.offset_min) {
+            Reading::Medical => Ok(Answer::plain(Status::OutOfScope, MEDICAL)),
+            Reading::Foreign => Ok(Answer::plain(Status::OutOfScope, FOREIGN)),
+            Reading::Own(_) if profile.labels.is_empty() => Ok(Answer::plain(Status::NotEnoughData, EMPTY)),
+            Reading::Own(query) => self.own(user, question, &query, &profile, now).await,
+        }
+    }
+
+    async fn own(
+        &self,
+        user: &UserId,
+        question: &str,
+        query: &Query,
+        profile: &Profile,
+        now: DateTime<Utc>,
+    ) -> Result<Answer> {
+        let period = query.period.clone().unwrap_or_else(|| usual_period(query, &profile.labels, now));
+        let found = self.found(user, query, &period).await?;
+        let version = self.tables.get("cravings")?.version().await;
+        let make = Make { user, query, period: &period, version, now };
+        let mut facts = self.compute(&make, plan(query, &period, &found)).await?;
+        if facts.get(&Role::Total).is_some_and(|total| total.value != Value::Number(0.0)) {
+            for (role, note, at) in self.notes(user, question, query, &period, &facts).await {
+                let when = format!(
+                    "on {}",
+                    (at + chrono::TimeDelta::minutes(profile.offset_min)).format("%-d %B %Y")
+                );
+                let measure = Measure::Note { event_id: note.event_id.clone() };
+                let planned = Planned { role, label: "Your own words".to_owned(), unit: None, measure };
+                let raw = Raw { value: Value::Text(note.quote), rows_n: 1, rows: vec![note.event_id] };
+                let fact = make.fact(planned, raw);
+                let period = when.trim_start_matches("on ").to_owned();
+                facts.insert(role, Fact { period, when, ..fact });
+            }
+        }
+        let (status, sentences) = compose(query, &facts);
+        let mut cited: Vec<&Fact> = Vec::new();
+        for id in sentences.iter().flat_map(|sentence| &sentence.citations) {
+            if let Some(fact) =
+                facts.values().find(|fact| fact.id == *id && !cited.iter().any(|c| c.id == *id))
+            {
+                cited.push(fact);
+            }
+        }
+        self.citations.keep(user, &cited, now).await?;
+        let citations = cited.into_iter().map(Citation::from).collect();
+        Ok(Answer { status, sentences, citations, disclaimer: DISCLAIMER, resources: &[] })
+    }
+
+    /// Opens a citation: the value as it was, and as it would be now over the same period.
+    ///
+    /// # Errors
+    /// What tables and store say.
+    pub async fn citation(&self, user: &UserId, id: Uuid) -> Result<Option<Detail>> {
+        let Some(fact) = self.citations.fact(user, id).await? else { return Ok(None) };
+        let rows = self.json(user, &measure::alone(&fact.measure)).await?;
+        let mut now = rows.first().map(|row| Raw::read(row, 0, &fact.measure)).unwrap_or_default();
+        if let (Measure::Note { .. }, Value::Text(quote), Value::Text(text)) =
+            (&fact.measure, &fact.value, &now.value)
+        {
+            // A long note is quoted in part: it is unchanged while it still holds the quote.
+            if text.contains(quote.trim_end_matches('…').trim_end()) {
+                now.value = Value::Text(quote.clone());
+            }
+        }
+        let changed = now.value != fact.value || now.rows_n != fact.rows_n || now.rows != fact.rows;
+        let rows = match rows::query(&fact.rows) {
+            Some(sql) => {
+                self.json(user, &sql).await?.iter().filter_map(rows::row).collect::<Vec<DetailRow>>()
+            }
+            None => Vec::new(),
+        };
+        Ok(Some(Detail {
+            citation: Citation::from(&fact),
+            query: fact.query,
+            as_of: fact.as_of,
+            table_version: fact.table_version,
+            value_now: now.value,
+            changed,
+            rows,
+        }))
+    }
+
+    async fn json(&self, user: &UserId, sql: &str) -> Result<Vec<Map<String, Json>>> {
+        let answer = self.lake.query(&Scope::User(user.clone()), sql, &[]).await?;
+        Ok(serde_json::from_slice(&to_json_rows(&answer.batches)?)?)
+    }
+
+    /// The person's labels with their counts, and where their clock stands.
+    async fn profile(&self, user: &UserId, now: DateTime<Utc>) -> Result<Profile> {
+        let since = |days| measure::instant(Period::last_days(now, days).since);
+        let sql = format!(
+            "SELECT craving, count(*) AS n, count(*) FILTER (WHERE event_time > {}) AS year_n, \
+             count(*) FILTER (WHERE event_time > {}) AS month_n, \
+             CAST(extract(epoch FROM max(event_time)) AS DOUBLE) AS last_s, \
+             CAST(extract(epoch FROM max(local_time)) AS DOUBLE) AS last_local_s \
+             FROM cravings WHERE craving IS NOT NULL GROUP BY craving ORDER BY n DESC, craving LIMIT 100",
+            since(365),
+            since(30)
+        );
+        let rows = self.json(user, &sql).await?;
+        let count =
+            |row: &Map<String, Json>, name: &str| row.get(name).and_then(Json::as_u64).unwrap_or_default();
+        let number =
+            |row: &Map<String, Json>, name: &str| row.get(name).and_then(Json::as_f64).unwrap_or_default();
+        let last = rows.iter().max_by(|a, b| number(a, "last_s").total_cmp(&number(b, "last_s")));
+        let offset = last.map_or(0.0, |row| (number(row, "last_local_s") - number(row, "last_s")) / 60.0);
+        let label = |row: &Map<String, Json>| {
+            Some(Label {
+                craving: row.get("craving")?.as_str()?.to_owned(),
+                month_n: count(row, "month_n"),
+                year_n: count(row, "year_n"),
+                n: count(row, "n"),
+            })
+        };
+        // A zone is at most 14 hours away, so the cast is exact.
+        let offset_min = offset.round().clamp(-840.0, 840.0) as i64;
+        Ok(Profile { labels: rows.iter().filter_map(label).collect(), offset_min })
+    }
+
+    /// The most frequent trigger, part of the day and weekday of the cravings in question.
+    async fn found(&self, user: &UserId, query: &Query, period: &Period) -> Result<Found> {
+        let (all, slot) = plan::selects(query, period);
+        let top = |by: measure::Column, of: &measure::Select| {
+            let (by, where_) = (by.as_str(), of.condition());
+            format!(
+                "(SELECT '{by}' AS what, CAST({by} AS TEXT) AS value FROM cravings WHERE {where_} AND {by} IS NOT NULL GROUP BY {by} ORDER BY count(*) DESC, {by} LIMIT 1)"
+            )
+        };
+        let sql = [
+            top(measure::Column::Trigger, &slot),
+            top(measure::Column::DayPart, &all),
+            top(measure::Column::LocalDow, &all),
+        ]
+        .join(" UNION ALL ");
+        let mut found = Found::default();
+        for row in self.json(user, &sql).await? {
+            let Some(value) = row.get("value").and_then(Json::as_str).map(str::to_owned) else { continue };
+            match row.get("what").and_then(Json::as_str) {
+                Some("trigger") => found.trigger = Some(value),
+                Some("day_part") => found.part = Some(value),
+                Some("local_dow") => found.weekday = value.parse().ok(),
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// Computes what was planned: all that is over `cravings` in one pass, the rest one by one.
+    async fn compute(&self, make: &Make<'_>, planned: Vec<Planned>) -> Result<HashMap<Role, Fact>> {
+        let (over_cravings, others): (Vec<_>, Vec<_>) =
+            planned.into_iter().partition(|planned| planned.measure.over_cravings());
+        let measures: Vec<&Measure> = over_cravings.iter().map(|planned| &planned.measure).collect();
+        let rows = self.json(make.user, &measure::together(&measures)).await?;
+        let mut facts = HashMap::with_capacity(over_cravings.len() + others.len());
+        for (i, planned) in over_cravings.into_iter().enumerate() {
+            let raw = rows.first().map(|row| Raw::read(row, i, &planned.measure)).unwrap_or_default();
+            facts.insert(planned.role, make.fact(planned, raw));
+        }
+        for planned in others {
+            let raw = match self.json(make.user, &measure::alone(&planned.measure)).await {
+                Ok(rows) => rows.first().map(|row| Raw::read(row, 0, &planned.measure)).unwrap_or_default(),
+                // Without heart rate variability the answer is poorer, not wrong.
+                Err(Error::Lake(error)) if error.kind() == crave_lake::Kind::Invalid => {
+                    tracing::warn!(role = planned.role.as_str(), %error, "a fact could not be computed");
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            facts.insert(planned.role, make.fact(planned, raw));
+        }
+        Ok(facts)
+    }
+}
+
+/// The last 30 days, or as much more as there is when those hold too little.
+fn usual_period(query: &Query, labels: &[Label], now: DateTime<Utc>) -> Period {
+    let sum = |n: fn(&Label) -> u64| -> u64 {
+        labels.iter().filter(|l| query.craving.as_ref().is_none_or(|c| *c == l.craving)).map(n).sum()
+    };
+    // A part of the day holds only some of them.
+    let enough = if query.has_slot() { 12 } else { 5 };
+    if sum(|label| label.month_n) >= enough {
+        Period::last_days(now, 30)
+    } else if sum(|label| label.year_n) >= enough {
+        Period::last_days(now, 365)
+    } else {
+        Period::all(now)
+    }
+}
+
+/// What every fact of an answer shares.
+struct Make<'a> {
+    user: &'a UserId,
+    query: &'a Query,
+    period: &'a Period,
+    version: u64,
+    now: DateTime<Utc>,
+}
+
+impl Make<'_> {
+    fn fact(&self, planned: Planned, raw: Raw) -> Fact {
+        let name = format!(
+            "{}/{}/{}/{}",
+            self.user,
+            self.now.timestamp_micros(),
+            planned.role.as_str(),
+            self.query.subject()
+        );
+        Fact {
+            id: Uuid::new_v5(
+                &Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()),
+                planned.measure.sql().as_bytes(),
+            ),
+            label: planned.label,
+            value: raw.value,
+            unit: planned.unit.map(str::to_owned),
+            subject: self.query.subject(),
+            period: self.period.label.clone(),
+            when: self.period.when.clone(),
+            query: planned.measure.sql(),
+            rows_n: raw.rows_n,
+            rows: raw.rows,
+            table_version: self.version,
+            as_of: self.now,
+            measure: planned.measure,
+        }
+    }
+}
+
+/// A measure's answer.
+#[derive(Debug)]
+struct Raw {
+    value: Value,
+    rows_n: u64,
+    rows: Vec<String>,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self { value: Value::Nothing, rows_n: 0, rows: Vec::new() }
+    }
+}
+
+impl Raw {
+    fn read(row: &Map<String, Json>, i: usize, measure: &Measure) -> Self {
+        let column = |name: &str| row.get(&format!("{name}{i}")).unwrap_or(&Json::Null);
+        let ids = column("r").as_array().map(Vec::as_slice).unwrap_or_default();
+        Self {
+            value: plan::shown(measure, column("v")),
+            rows_n: column("n").as_u64().unwrap_or_default(),
+            rows: ids.iter().filter_map(|id| id.as_str().map(str::to_owned)).collect(),
+        }
+    }
+}
+
+const MEDICAL: &[&str] = &[
+    "I can't help with doses, medicines or diagnoses: please ask a doctor or a pharmacist.",
+    "I can tell what your log says, for example when your cravings come and what goes together with them.",
+];
+const FOREIGN: &[&str] =
+    &["I can only answer questions about your own log.", "Ask, for example: why do I crave sugar at night?"];
+const EMPTY: &[&str] = &["There are no cravings in your log yet, so there is nothing to answer from."];

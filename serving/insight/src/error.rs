@@ -1,0 +1,55 @@
+//! Why a question was not answered.
+
+/// How a caller should react.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The question is out of its bounds.
+    Invalid,
+    /// Too much at once; try again later.
+    Overloaded,
+    /// Tables or citations cannot be used at present.
+    Unavailable,
+    /// A fault of ours.
+    Internal,
+}
+
+/// A question that was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Empty or too long.
+    #[error("must have 1 to {0} characters")]
+    Question(usize),
+    /// The tables did not answer.
+    #[error("the facts could not be computed")]
+    Lake(#[from] crave_lake::Error),
+    /// The tables' version could not be read.
+    #[error("the tables cannot be read at present")]
+    Tables(#[from] crave_tables::Error),
+    /// The citations could not be kept or read.
+    #[error("the citations cannot be kept at present; check the disk")]
+    Store(#[from] sqlx::Error),
+    /// An answer of the tables is not what it must be.
+    #[error("the facts could not be read")]
+    Rows(#[from] serde_json::Error),
+    /// As [`Error::Rows`].
+    #[error("the facts could not be read")]
+    Arrow(#[from] arrow::error::ArrowError),
+}
+
+impl Error {
+    /// What a caller can do.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Question(_) => Kind::Invalid,
+            Self::Lake(error) => match error.kind() {
+                crave_lake::Kind::Overloaded => Kind::Overloaded,
+                crave_lake::Kind::Unavailable => Kind::Unavailable,
+                // The SQL is ours.
+                crave_lake::Kind::Invalid => Kind::Internal,
+            },
+            Self::Tables(_) | Self::Store(_) => Kind::Unavailable,
+            Self::Rows(_) | Self::Arrow(_) => Kind::Internal,
+        }
+    }
+}

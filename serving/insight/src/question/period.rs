@@ -1,0 +1,218 @@
+//! Which time a question means, in the person's local days. Pure.
+
+use chrono::{DateTime, Datelike as _, Days, Months, NaiveDate, NaiveTime, TimeDelta, Utc};
+
+use crate::words::find;
+
+/// A time, with its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Period {
+    /// After this.
+    pub since: DateTime<Utc>,
+    /// Up to and with this.
+    pub until: DateTime<Utc>,
+    /// For a heading: `last 30 days`.
+    pub label: String,
+    /// As part of a sentence: `in the last 30 days`.
+    pub when: String,
+}
+
+impl Period {
+    /// The last `days`, up to five minutes after `now`, which is how far ahead a device's clock may be.
+    #[must_use]
+    pub fn last_days(now: DateTime<Utc>, days: i64) -> Self {
+        let until = now + TimeDelta::minutes(5);
+        let label = format!("last {days} days");
+        Self { since: until - TimeDelta::days(days), until, when: format!("in the {label}"), label }
+    }
+
+    /// All there is.
+    #[must_use]
+    pub fn all(now: DateTime<Utc>) -> Self {
+        let until = now + TimeDelta::minutes(5);
+        Self {
+            since: DateTime::UNIX_EPOCH,
+            until,
+            label: "all your log".into(),
+            when: "in all your log".into(),
+        }
+    }
+
+    /// The time of the same length before.
+    #[must_use]
+    pub fn before(&self) -> (DateTime<Utc>, DateTime<Utc>) {
+        (self.since - (self.until - self.since), self.since)
+    }
+}
+
+const MONTHS: [&str; 12] = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+];
+
+/// The local calendar of the person.
+#[derive(Clone, Copy)]
+struct Calendar {
+    now: DateTime<Utc>,
+    offset: TimeDelta,
+}
+
+impl Calendar {
+    fn today(self) -> NaiveDate {
+        (self.now + self.offset).date_naive()
+    }
+
+    /// The instant just before a local day begins, for `since` is exclusive.
+    fn begin(self, date: NaiveDate) -> DateTime<Utc> {
+        (date.and_time(NaiveTime::MIN) - self.offset).and_utc() - TimeDelta::microseconds(1)
+    }
+
+    fn from(self, first: NaiveDate, label: impl Into<String>, preposition: &str) -> Period {
+        let label = label.into();
+        let until = self.now + TimeDelta::minutes(5);
+        Period { since: self.begin(first), until, when: with(preposition, &label), label }
+    }
+
+    fn between(
+        self,
+        first: NaiveDate,
+        end: NaiveDate,
+        label: impl Into<String>,
+        preposition: &str,
+    ) -> Period {
+        let label = label.into();
+        let until = self.begin(end).min(self.now + TimeDelta::minutes(5));
+        Period { since: self.begin(first), until, when: with(preposition, &label), label }
+    }
+}
+
+fn with(preposition: &str, label: &str) -> String {
+    if preposition.is_empty() { label.to_owned() } else { format!("{preposition} {label}") }
+}
+
+/// The period a question names, if it names one.
+pub(super) fn read(words: &[String], now: DateTime<Utc>, offset_min: i64) -> Option<Period> {
+    let offset = TimeDelta::minutes(offset_min.clamp(-840, 840));
+    let calendar = Calendar { now, offset };
+    let today = calendar.today();
+    let has = |pattern: &str| find(words, pattern).is_some();
+    if let Some(period) = last_n(words, now) {
+        return Some(period);
+    }
+    if has("today|tonight") {
+        return Some(calendar.from(today, "today", ""));
+    }
+    if has("yesterday") {
+        return Some(calendar.between(today.pred_opt()?, today, "yesterday", ""));
+    }
+    let monday = today.checked_sub_days(Days::new(today.weekday().num_days_from_monday().into()))?;
+    if has("this|current week") {
+        return Some(calendar.from(monday, "this week", ""));
+    }
+    if has("last|previous|past week") {
+        return Some(calendar.between(monday.checked_sub_days(Days::new(7))?, monday, "last week", ""));
+    }
+    let first = today.with_day(1)?;
+    if has("this|current month") {
+        return Some(calendar.from(first, "this month", ""));
+    }
+    if has("last|previous|past month") {
+        return Some(calendar.between(first.checked_sub_months(Months::new(1))?, first, "last month", ""));
+    }
+    let new_year = first.with_month(1)?;
+    if has("this|current year") {
+        return Some(calendar.from(new_year, "this year", ""));
+    }
+    if has("last|previous|past year") {
+        return Some(calendar.between(new_year.with_year(today.year() - 1)?, new_year, "last year", ""));
+    }
+    season(words, calendar, today).or_else(|| month(words, calendar, today)).or_else(|| {
+        let ever =
+            has("ever|overall|always|altogether") || has("all time") || has("since ?the beginning|start");
+        ever.then(|| Period::all(now))
+    })
+}
+
+/// `last 3 months`, `past two weeks`.
+fn last_n(words: &[String], now: DateTime<Utc>) -> Option<Period> {
+    let (_, at) = find(words, "last|past|previous")?;
+    let number = words.get(at)?;
+    const WORDS: [&str; 12] =
+        ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"];
+    let n = number.parse::<i64>().ok().or_else(|| {
+        let place = WORDS.iter().position(|word| word == number)?;
+        i64::try_from(place + 1).ok()
+    })?;
+    let (unit, days) = match words.get(at + 1)?.as_str() {
+        "day" | "days" => ("days", 1),
+        "week" | "weeks" => ("weeks", 7),
+        "month" | "months" => ("months", 30),
+        "year" | "years" => ("years", 365),
+        _ => return None,
+    };
+    let period = Period::last_days(now, n.checked_mul(days).filter(|days| (1..=36_600).contains(days))?);
+    let label = format!("last {n} {unit}");
+    Some(Period { when: format!("in the {label}"), label, ..period })
+}
+
+/// `this winter`, `last summer`, `since autumn`: meteorological seasons of the northern half.
+fn season(words: &[String], calendar: Calendar, today: NaiveDate) -> Option<Period> {
+    let table = [("winter", 12), ("spring", 3), ("summer", 6), ("autumn|fall", 9)];
+    let (name, month, at) = table.iter().find_map(|(pattern, month)| {
+        let (at, _) = find(words, pattern)?;
+        Some((pattern.split('|').next()?, *month, at))
+    })?;
+    let before = at.checked_sub(1).and_then(|at| words.get(at)).map(String::as_str);
+    let mut first = NaiveDate::from_ymd_opt(today.year(), month, 1)?;
+    if first > today {
+        first = first.with_year(today.year() - 1)?;
+    }
+    let mut end = first.checked_add_months(Months::new(3))?;
+    if before == Some("last") && end > today {
+        first = first.with_year(first.year() - 1)?;
+        end = first.checked_add_months(Months::new(3))?;
+    }
+    Some(match before {
+        Some("since") => calendar.from(first, format!("since {name}"), ""),
+        Some("last") => calendar.between(first, end, format!("last {name}"), ""),
+        Some("this") if end > today => calendar.from(first, format!("this {name}"), ""),
+        _ => calendar.between(first, end, format!("{name} {}", first.year()), "in"),
+    })
+}
+
+/// `since March`, `in June`.
+fn month(words: &[String], calendar: Calendar, today: NaiveDate) -> Option<Period> {
+    let (at, number) = words.iter().enumerate().find_map(|(at, word)| {
+        let number = MONTHS.iter().position(|month| {
+            word == month || (word.len() >= 3 && *month != "may" && month.get(..3) == Some(word.as_str()))
+        })?;
+        Some((at, u32::try_from(number).ok()? + 1))
+    })?;
+    // "may" is a month after "since", "in" or "of", and a verb elsewhere.
+    let before = at.checked_sub(1).and_then(|at| words.get(at)).map(String::as_str);
+    if !matches!(before, Some("since" | "in" | "of" | "during" | "from" | "last" | "this")) {
+        return None;
+    }
+    let named = words.get(at + 1).and_then(|word| word.parse::<i32>().ok());
+    let year = named.filter(|year| (1970..=today.year()).contains(year));
+    let mut first = NaiveDate::from_ymd_opt(year.unwrap_or(today.year()), number, 1)?;
+    if first > today {
+        first = first.with_year(today.year() - 1)?;
+    }
+    let name = first.format("%B %Y").to_string();
+    Some(if before == Some("since") || before == Some("from") {
+        calendar.from(first, format!("since {name}"), "")
+    } else {
+        calendar.between(first, first.checked_add_months(Months::new(1))?, name, "in")
+    })
+}

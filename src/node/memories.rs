@@ -1,0 +1,409 @@
+//! Keeps the memories in step with the log: what the streaming jobs remember is written to the index, and what a
+//! person corrects or takes back goes from it.
+//!
+//! One task a partition reads `crave.memories.v1` for text and `crave.events.v1` for corrections, each from a position
+//! that moves on only when the index has everything before it on disk. A replay changes nothing: ids are derived, a
+//! lower revision never overwrites a higher one, and what was retracted stays away, in whichever order the two topics
+//! come. The positions lie inside the index's folder, so that an index that was moved away is filled again.
+
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use chrono::{DateTime, NaiveDateTime, Utc};
+use crave_connect::log::{EventLog, Offset, Stored, Topic};
+use crave_recall::{LIMITS, Memory, MiniLm, Recall, SourceKind, models};
+use crave_schemas::{Admitted, Correct, Kind, Payload, Retract, UserId};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::Node;
+use crate::home::Home;
+
+/// Bytes of a topic read at once.
+const READ_BYTES: usize = 256 << 10;
+/// How long a read waits for the first record.
+const WAIT: Duration = Duration::from_millis(200);
+/// Memories written at once: small, so that questions do not wait long behind an import.
+const BATCH: usize = 64;
+/// Longest pause after a failure.
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// Opens the index of a home, with the embedding model where it is there.
+pub(crate) async fn open(home: &Home) -> anyhow::Result<Recall> {
+    let folder = home.models();
+    let model = if models::is_present(&folder) {
+        let loaded = tokio::task::spawn_blocking(move || MiniLm::load(&models::folder(&folder))).await?;
+        match loaded {
+            Ok(model) => Some(model),
+            Err(error) => {
+                tracing::warn!(%error, "the embedding model cannot be used");
+                None
+            }
+        }
+    } else {
+        None
+    };
+    let recall = Recall::open(home.memories(), model).await.context("opening the memories")?;
+    tracing::info!(mode = %recall.mode(), "memories");
+    Ok(recall)
+}
+
+impl Node {
+    /// Starts to remember, until the node stops.
+    pub(crate) fn remember(&mut self, home: &Home, recall: &Recall) {
+        for partition in 0..self.log.partitions() {
+            let task = Task {
+                log: Arc::clone(&self.log),
+                recall: recall.clone(),
+                partition,
+                file: home.memories().join(format!("position-{partition}.json")),
+            };
+            self.tasks.spawn(task.run(self.stop.subscribe()));
+        }
+        self.tasks.spawn(embed(recall.clone(), self.stop.subscribe()));
+    }
+}
+
+/// Embeds what was remembered while no model was there.
+async fn embed(recall: Recall, stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        match recall.embed_missing(BATCH).await {
+            Ok(0) => return,
+            Ok(memories) => tracing::info!(memories, "embedded what was remembered without a model"),
+            Err(error) => {
+                tracing::warn!(%error, "embedding older memories failed; it is tried again at the next start");
+                return;
+            }
+        }
+    }
+}
+
+/// How far a partition is, in each topic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Serialize, Deserialize)]
+struct Position {
+    memories: Offset,
+    events: Offset,
+}
+
+struct Task {
+    log: Arc<dyn EventLog>,
+    recall: Recall,
+    partition: u32,
+    file: PathBuf,
+}
+
+impl Task {
+    async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut pause = Duration::from_millis(200);
+        while !*stop.borrow() {
+            let followed = self.follow(&stop).await;
+            if let Err(error) = followed {
+                tracing::warn!(partition = self.partition, cause = ?error, "remembering failed; it is tried again");
+                let _ = tokio::time::timeout(pause, stop.wait_for(|stop| *stop)).await;
+                pause = (pause * 2).min(RETRY_MAX);
+            }
+        }
+    }
+
+    async fn follow(&self, stop: &watch::Receiver<bool>) -> anyhow::Result<()> {
+        let mut position = load(&self.file)?;
+        while !*stop.borrow() {
+            let before = position;
+            // Corrections first: what they say of a memory that comes later holds for it too.
+            let events = self.read(Topic::Events, position.events, Duration::ZERO).await?;
+            if let Some(last) = events.last() {
+                for change in events.iter().filter_map(|stored| changes(&stored.record.value)) {
+                    self.apply(change).await?;
+                }
+                position.events = last.offset + 1;
+            }
+            let wait = if events.is_empty() { WAIT } else { Duration::ZERO };
+            let read = self.read(Topic::Memories, position.memories, wait).await?;
+            for batch in read.chunks(BATCH) {
+                if *stop.borrow() {
+                    return Ok(());
+                }
+                let memories = batch.iter().filter_map(|stored| self.memory(stored));
+                self.upsert(memories.flat_map(Memory::into_chunks).collect()).await?;
+                if let Some(last) = batch.last() {
+                    position.memories = last.offset + 1;
+                    save(&self.file, position)?;
+                }
+            }
+            if position != before {
+                save(&self.file, position)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn read(&self, topic: Topic, from: Offset, wait: Duration) -> anyhow::Result<Vec<Stored>> {
+        let from = from.max(self.log.bounds(topic, self.partition).await?.start);
+        Ok(self.log.read(topic, self.partition, from, READ_BYTES, wait).await?)
+    }
+
+    /// The memory in a record; one that cannot be read is passed over, and that is told without its text.
+    fn memory(&self, stored: &Stored) -> Option<Memory> {
+        let memory = memory(&stored.record.value);
+        if memory.is_none() {
+            tracing::warn!(partition = self.partition, offset = stored.offset, "a memory cannot be read");
+        }
+        memory
+    }
+
+    async fn upsert(&self, memories: Vec<Memory>) -> anyhow::Result<()> {
+        let fit = |memory: &Memory| memory.check().is_ok();
+        let memories: Vec<Memory> = memories.into_iter().filter(fit).collect();
+        for batch in memories.chunks(LIMITS.upsert_memories_max) {
+            self.recall.upsert(batch.to_vec()).await?;
+        }
+        Ok(())
+    }
+
+    async fn apply(&self, change: Change) -> anyhow::Result<()> {
+        match change {
+            Change::Forget { user, source } => {
+                for kind in [SourceKind::Note, SourceKind::Journal] {
+                    self.recall.delete_source(&user, kind, &source, None).await?;
+                }
+            }
+            Change::Replace { user, kind, source, revision, memory } => {
+                let through = if memory.is_some() { revision.saturating_sub(1) } else { revision };
+                self.recall.delete_source(&user, kind, &source, Some(through)).await?;
+                self.upsert(memory.map(|memory| memory.into_chunks()).unwrap_or_default()).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A record of `crave.memories.v1`: the columns of `sql/jobs/memories.sql`.
+#[derive(Deserialize)]
+struct Row {
+    user_id: UserId,
+    memory_id: String,
+    kind: String,
+    event_time: String,
+    text: String,
+}
+
+fn memory(record: &[u8]) -> Option<Memory> {
+    let row: Row = serde_json::from_slice(record).ok()?;
+    let kind = match row.kind.as_str() {
+        "trend" => SourceKind::Trend,
+        kind => source_kind(Kind::from_name(kind)?)?,
+    };
+    Some(Memory::new(row.user_id, kind, row.memory_id, time(&row.event_time)?, row.text))
+}
+
+/// A time as the log's sink writes it: UTC, with or without saying so.
+fn time(text: &str) -> Option<DateTime<Utc>> {
+    let zoned = DateTime::parse_from_rfc3339(text).map(|at| at.to_utc());
+    zoned.ok().or_else(|| text.parse::<NaiveDateTime>().ok().map(|at| at.and_utc()))
+}
+
+/// What the text of an event of this kind is remembered as; `None` when it has none.
+fn source_kind(kind: Kind) -> Option<SourceKind> {
+    match kind {
+        Kind::Craving | Kind::Lapse | Kind::Mood => Some(SourceKind::Note),
+        Kind::Journal => Some(SourceKind::Journal),
+        _ => None,
+    }
+}
+
+/// What an event does to an older memory.
+#[derive(Debug, PartialEq)]
+enum Change {
+    /// It is taken back, for good.
+    Forget { user: UserId, source: String },
+    /// It has another text now, or none.
+    Replace { user: UserId, kind: SourceKind, source: String, revision: u32, memory: Option<Memory> },
+}
+
+fn changes(record: &[u8]) -> Option<Change> {
+    #[derive(Deserialize)]
+    struct Only<'a> {
+        #[serde(borrow)]
+        kind: std::borrow::Cow<'a, str>,
+    }
+    let only: Only<'_> = serde_json::from_slice(record).ok()?;
+    if !matches!(&*only.kind, "correct" | "retract") {
+        return None;
+    }
+    let event: Admitted = serde_json::from_slice(record).ok()?;
+    let user = UserId::new(event.user_id.as_str()).ok()?;
+    if event.kind == "retract" {
+        let retract: Retract = serde_json::from_str(&event.payload).ok()?;
+        return Some(Change::Forget { user, source: retract.target.to_string() });
+    }
+    let correct: Correct = serde_json::from_str(&event.payload).ok()?;
+    let (kind, source, revision) = (source_kind(correct.kind)?, correct.target.to_string(), correct.revision);
+    let text = match Payload::parse(correct.kind, &correct.body.to_string()).ok()? {
+        Payload::Craving(craving) => craving.note,
+        Payload::Lapse(lapse) => lapse.note,
+        Payload::Mood(mood) => mood.note,
+        Payload::Journal(journal) => Some(journal.text),
+        _ => None,
+    };
+    let memory = text.filter(|text| !text.trim().is_empty()).map(|text| Memory {
+        revision,
+        ..Memory::new(user.clone(), kind, source.clone(), correct.event_time, text)
+    });
+    Some(Change::Replace { user, kind, source, revision, memory })
+}
+
+fn load(path: &Path) -> anyhow::Result<Position> {
+    match fs::read(path) {
+        // An unreadable position means reading from the start, which is harmless.
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_default()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Position::default()),
+        Err(error) => Err(error).with_context(|| format!("{}: cannot be read", path.display())),
+    }
+}
+
+fn save(path: &Path, position: Position) -> anyhow::Result<()> {
+    let next = path.with_extension("next");
+    let written = File::create(&next).and_then(|mut file| {
+        file.write_all(&serde_json::to_vec(&position)?)?;
+        file.sync_data()?;
+        fs::rename(&next, path)
+    });
+    written.with_context(|| format!("{}: cannot be written", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use crave_connect::log::{LocalLog, LocalOptions, Record};
+    use serde_json::json;
+
+    use super::*;
+
+    fn event(kind: &str, payload: &serde_json::Value) -> Vec<u8> {
+        let event = json!({
+            "event_id": "0190b8a2-0000-7000-8000-000000000001", "user_id": "ada", "kind": kind,
+            "event_time": "2026-01-02T03:04:05.000000", "received_at": "2026-01-02T03:04:06.000000",
+            "device_id": null, "source": "phone", "app_version": null, "tz_offset_min": null, "tz": null,
+            "schema_version": 1, "payload": payload.to_string(),
+        });
+        let heartbeat = serde_json::to_value(Admitted::heartbeat(DateTime::UNIX_EPOCH)).unwrap();
+        let mut whole = heartbeat.as_object().unwrap().clone();
+        let times = (whole["event_time"].clone(), whole["received_at"].clone());
+        whole.extend(event.as_object().unwrap().clone());
+        (whole["event_time"], whole["received_at"]) = times;
+        serde_json::to_vec(&whole).unwrap()
+    }
+
+    #[test]
+    fn records_become_memories() {
+        let record = |kind: &str| {
+            let row = json!({ "user_id": "ada", "memory_id": "m1", "kind": kind,
+                "event_time": "2026-01-02T03:04:05.000006", "text": "tired" });
+            memory(&serde_json::to_vec(&row).unwrap()).map(|memory| memory.source_kind)
+        };
+        let table = [
+            ("craving", Some(SourceKind::Note)),
+            ("mood", Some(SourceKind::Note)),
+            ("lapse", Some(SourceKind::Note)),
+            ("journal", Some(SourceKind::Journal)),
+            ("trend", Some(SourceKind::Trend)),
+            ("steps", None),
+        ];
+        for (kind, expected) in table {
+            assert_eq!(record(kind), expected, "{kind}");
+        }
+        assert_eq!(memory(b"{}"), None);
+    }
+
+    #[test]
+    fn corrections_and_retractions_change_memories() {
+        let target = "0190b8a2-0000-7000-8000-000000000002";
+        let user = UserId::new("ada").unwrap();
+        let retracted = changes(&event("retract", &json!({ "target": target })));
+        assert_eq!(retracted, Some(Change::Forget { user, source: target.into() }));
+        let correct = |body: serde_json::Value| {
+            changes(&event(
+                "correct",
+                &json!({ "target": target, "revision": 2, "kind": "craving",
+                "event_time": "2026-01-02T03:00:00Z", "body": body }),
+            ))
+        };
+        let with = correct(json!({ "craving": "sugar", "intensity": 5, "note": "not stress, boredom" }));
+        let Some(Change::Replace { memory: Some(memory), revision: 2, .. }) = with else {
+            panic!("{with:?}")
+        };
+        assert_eq!((memory.revision, memory.text.as_str()), (2, "not stress, boredom"));
+        let without = correct(json!({ "craving": "sugar", "intensity": 5 }));
+        assert!(matches!(without, Some(Change::Replace { memory: None, .. })), "{without:?}");
+        assert_eq!(changes(&event("craving", &json!({ "craving": "sugar", "intensity": 5 }))), None);
+    }
+
+    #[test]
+    fn a_position_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("position-0.json");
+        assert_eq!(load(&path).unwrap(), Position::default());
+        let position = Position { memories: 7, events: 9 };
+        save(&path, position).unwrap();
+        assert_eq!(load(&path).unwrap(), position);
+        fs::write(&path, "{").unwrap();
+        assert_eq!(load(&path).unwrap(), Position::default());
+    }
+
+    async fn remembered(recall: &Recall, user: &UserId) -> Vec<(String, u32)> {
+        let (memories, _) = recall.list(user, None, 100).await.unwrap();
+        let mut texts: Vec<_> = memories.into_iter().map(|m| (m.text, m.revision)).collect();
+        texts.sort();
+        texts
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_corrected_and_taken_back_goes_even_when_all_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = LocalOptions { partitions: 1, disk_bytes_max: 1 << 30 };
+        let log: Arc<dyn EventLog> = Arc::new(LocalLog::open(&folder.path().join("log"), options).unwrap());
+        let recall = Recall::open(folder.path().join("memories"), None).await.unwrap();
+        let user = UserId::new("ada").unwrap();
+        let ids = [1, 2, 3].map(|n| format!("0190b8a2-0000-7000-8000-00000000000{n}"));
+        let note = |id: &str, text: &str| {
+            let row = json!({ "user_id": "ada", "memory_id": id, "kind": "craving",
+                "event_time": "2026-01-02T03:04:05", "text": text });
+            (0, Record { key: "ada".into(), value: serde_json::to_vec(&row).unwrap() })
+        };
+        let change = |kind: &str, payload: &serde_json::Value| {
+            (0, Record { key: "ada".into(), value: event(kind, payload) })
+        };
+        // The retraction of the third is read before its memory comes.
+        let correct = json!({ "target": ids[1], "revision": 1, "kind": "craving",
+            "event_time": "2026-01-02T03:00:00Z", "body": { "craving": "sugar", "intensity": 5, "note": "revised" } });
+        let changed = vec![change("correct", &correct), change("retract", &json!({ "target": ids[2] }))];
+        log.append(Topic::Events, changed).await.unwrap();
+        let notes = vec![note(&ids[0], "kept"), note(&ids[1], "wrong"), note(&ids[2], "secret")];
+        log.append(Topic::Memories, notes).await.unwrap();
+        let expected = vec![("kept".to_owned(), 0), ("revised".to_owned(), 1)];
+        for _ in 0..2 {
+            let file = folder.path().join("position.json");
+            let task =
+                Task { log: Arc::clone(&log), recall: recall.clone(), partition: 0, file: file.clone() };
+            let (stop, stopping) = watch::channel(false);
+            let running = tokio::spawn(task.run(stopping));
+            for _ in 0..500 {
+                if load(&file).unwrap().memories > 0 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            stop.send_replace(true);
+            running.await.unwrap();
+            assert_eq!(remembered(&recall, &user).await, expected);
+            assert!(load(&file).unwrap() > Position::default());
+            // Once more from the start.
+            fs::remove_file(&file).unwrap();
+        }
+    }
+}
