@@ -120,3 +120,27 @@ async fn a_second_process_is_refused_and_health_is_told() {
     }
     server.stop();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sample_that_comes_hours_late_appears_beside_its_craving() {
+    let home = tempfile::tempdir().unwrap();
+    let token = token(home.path(), "ada");
+    let server = Server::start(home.path());
+    let mut dice = Dice::new(7);
+    // A craving of six hours and a half ago, answered then; the watch syncs its samples only now.
+    server.send(&token, &craving(&dice.uuid(), 390, "sugar", 8)).await;
+    server.until(REPAIRED, async |s| s.query(&token, "SELECT 1 FROM cravings").await.len() == 1).await;
+    let mut sample = |kind: &str, minutes: i64, value: f64| json!({ "event_id": dice.uuid(), "source": "watch", "kind": kind, "event_time": minutes_ago(minutes), "payload": { "value": value } });
+    let samples = json!([
+        sample("hrv_sdnn_ms", 400, 31.0),
+        sample("hrv_sdnn_ms", 500, 55.0),
+        sample("hrv_sdnn_ms", 380, 70.0),
+        sample("hrv_rmssd_ms", 390 + 361, 20.0),
+    ]);
+    server.send(&token, &samples).await;
+    let beside = "SELECT sdnn_ms, rmssd_ms FROM craving_hrv";
+    // The last SDNN before the craving; the RMSSD of more than six hours before it is not beside it.
+    let expected = [json!({ "sdnn_ms": 31.0, "rmssd_ms": null })];
+    server.until(REPAIRED, async |s| s.query(&token, beside).await == expected).await;
+    server.stop();
+}
