@@ -3,16 +3,18 @@
 use rdkafka::{
     ClientConfig,
     admin::AdminClient,
-    client::DefaultClientContext,
-    config::FromClientConfig,
+    config::FromClientConfigAndContext,
     consumer::{BaseConsumer, StreamConsumer},
     error::KafkaError,
     producer::FutureProducer,
     types::RDKafkaErrorCode,
 };
 
-use super::{KafkaOptions, scan::Quiet};
+use super::{KafkaOptions, context::Context};
 use crate::{Error, log::Offset};
+
+/// A producer that tells of each record's delivery.
+pub(super) type Producer = FutureProducer<Context>;
 
 /// Makes clients of one cluster.
 pub(super) struct Client {
@@ -47,16 +49,16 @@ impl Client {
         config
     }
 
-    fn create<T: FromClientConfig>(&self, settings: &[(&str, &str)]) -> Result<T, Error> {
-        self.config(settings).create().map_err(doing("connecting"))
+    fn create<T: FromClientConfigAndContext<Context>>(&self, settings: &[(&str, &str)]) -> Result<T, Error> {
+        self.config(settings).create_with_context(Context).map_err(doing("connecting"))
     }
 
-    pub(super) fn admin(&self) -> Result<AdminClient<DefaultClientContext>, Error> {
+    pub(super) fn admin(&self) -> Result<AdminClient<Context>, Error> {
         self.create(&[])
     }
 
     /// Idempotent: a retry inside the client makes no duplicate.
-    pub(super) fn appender(&self) -> Result<FutureProducer, Error> {
+    pub(super) fn appender(&self) -> Result<Producer, Error> {
         self.create(&[
             ("enable.idempotence", "true"),
             ("acks", "all"),
@@ -69,7 +71,7 @@ impl Client {
     }
 
     /// `id` without the prefix.
-    pub(super) fn transactional(&self, id: &str) -> Result<FutureProducer, Error> {
+    pub(super) fn transactional(&self, id: &str) -> Result<Producer, Error> {
         self.create(&[
             ("transactional.id", &self.topic(id)),
             ("transaction.timeout.ms", "60000"),
@@ -82,7 +84,7 @@ impl Client {
     }
 
     /// Follows one partition.
-    pub(super) fn tail(&self) -> Result<StreamConsumer, Error> {
+    pub(super) fn tail(&self) -> Result<StreamConsumer<Context>, Error> {
         self.create(&[
             ("group.id", &self.topic("crave")),
             ("enable.auto.commit", "false"),
@@ -95,8 +97,8 @@ impl Client {
     }
 
     /// Looks at ends: the broker answers at once, and says where a partition ends.
-    pub(super) fn scan(&self) -> Result<BaseConsumer<Quiet>, Error> {
-        let config = self.config(&[
+    pub(super) fn scan(&self) -> Result<BaseConsumer<Context>, Error> {
+        self.create(&[
             ("group.id", &self.topic("crave")),
             ("enable.auto.commit", "false"),
             ("isolation.level", "read_committed"),
@@ -104,8 +106,7 @@ impl Client {
             ("enable.partition.eof", "true"),
             ("fetch.wait.max.ms", "1"),
             ("fetch.queue.backoff.ms", "1"),
-        ]);
-        config.create_with_context(Quiet).map_err(doing("connecting"))
+        ])
     }
 }
 

@@ -6,12 +6,17 @@ use std::sync::Arc;
 
 use rdkafka::{
     error::KafkaError,
-    producer::{DeliveryFuture, FutureProducer, Producer as _},
+    producer::{DeliveryFuture, Producer as _},
     types::RDKafkaErrorCode,
 };
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::{ANSWER_MAX, Shared, blocking, change::Change, client, is_fenced, to_send, topics};
+use super::{
+    ANSWER_MAX, Shared, blocking,
+    change::Change,
+    client::{self, Producer},
+    is_fenced, to_send, topics,
+};
 use crate::{
     Error,
     log::{Admission, IdState, Offset, Record, Topic},
@@ -35,7 +40,7 @@ pub(super) enum Changes {
 enum State {
     /// Take over the transactional id and read the changelog to its end before anything else.
     Closed,
-    Open(FutureProducer),
+    Open(Producer),
     /// Another process has taken over: this one must not write again.
     Fenced,
 }
@@ -107,7 +112,7 @@ impl Line {
         Error::Fenced { id: self.id.clone() }
     }
 
-    fn open(&self, shared: &Shared, state: &mut State) -> Result<FutureProducer, Error> {
+    fn open(&self, shared: &Shared, state: &mut State) -> Result<Producer, Error> {
         match state {
             State::Open(producer) => return Ok(producer.clone()),
             State::Fenced => return Err(self.fenced()),
@@ -126,7 +131,7 @@ impl Line {
         Ok(producer)
     }
 
-    fn transact(&self, shared: &Shared, producer: &FutureProducer, changes: Changes) -> Result<(), Error> {
+    fn transact(&self, shared: &Shared, producer: &Producer, changes: Changes) -> Result<(), Error> {
         if let Changes::Epoch { writer, epoch, records } = &changes
             && (records.is_empty() || shared.index.epoch(writer)?.is_some_and(|last| last >= *epoch))
         {
@@ -182,7 +187,7 @@ impl Line {
 
 fn send(
     shared: &Shared,
-    producer: &FutureProducer,
+    producer: &Producer,
     records: &[(Topic, u32, Record)],
 ) -> Result<Vec<DeliveryFuture>, Error> {
     let names = Topic::ALL.map(|topic| shared.client.topic(topic.as_str()));
@@ -193,7 +198,7 @@ fn send(
 }
 
 fn send_one(
-    producer: &FutureProducer,
+    producer: &Producer,
     topic: &str,
     partition: u32,
     key: &[u8],
@@ -222,7 +227,7 @@ fn delivered(delivery: DeliveryFuture) -> Result<Offset, Error> {
     }
 }
 
-fn fences(producer: &FutureProducer, error: &Error) -> bool {
+fn fences(producer: &Producer, error: &Error) -> bool {
     let code = match error {
         Error::Kafka { source: KafkaError::Transaction(error), .. } => Some(error.code()),
         Error::Kafka { source, .. } => source.rdkafka_error_code(),

@@ -23,6 +23,7 @@
 
 mod change;
 mod client;
+mod context;
 mod index;
 mod lane;
 mod scan;
@@ -43,14 +44,14 @@ use async_trait::async_trait;
 use rdkafka::{
     TopicPartitionList,
     admin::{AdminClient, AdminOptions},
-    client::DefaultClientContext,
-    producer::{FutureProducer, FutureRecord, Producer as _},
+    producer::{FutureRecord, Producer as _},
     types::RDKafkaErrorCode,
 };
 use tokio::sync::Semaphore;
 
 use self::{
-    client::Client,
+    client::{Client, Producer},
+    context::Context,
     index::Index,
     lane::{Changes, Lane},
     scan::Scan,
@@ -83,14 +84,14 @@ pub struct KafkaLog {
     lanes: Vec<Lane>,
     once: Lane,
     tails: Tails,
-    appender: Mutex<FutureProducer>,
+    appender: Mutex<Producer>,
     room: Arc<Semaphore>,
 }
 
 /// What all parts use.
 struct Shared {
     client: Client,
-    admin: Arc<AdminClient<DefaultClientContext>>,
+    admin: Arc<AdminClient<Context>>,
     partitions: u32,
     index: Index,
     scan: Scan,
@@ -140,12 +141,12 @@ impl KafkaLog {
         if partition < partitions { Ok(()) } else { Err(Error::Partition { partition, partitions }) }
     }
 
-    fn appender(&self) -> std::sync::MutexGuard<'_, FutureProducer> {
+    fn appender(&self) -> std::sync::MutexGuard<'_, Producer> {
         self.appender.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A producer with a fatal error sends no more: put a fresh one in its place.
-    fn renew_appender(&self, failed: &FutureProducer) -> Result<(), Error> {
+    fn renew_appender(&self, failed: &Producer) -> Result<(), Error> {
         if failed.client().fatal_error().is_some() {
             *self.appender() = self.shared.client.appender()?;
         }

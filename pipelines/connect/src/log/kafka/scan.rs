@@ -7,8 +7,8 @@ use std::{
 };
 
 use rdkafka::{
-    ClientContext, Message as _, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer as _, ConsumerContext},
+    Message as _, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
     error::KafkaError,
     message::BorrowedMessage,
     types::RDKafkaErrorCode,
@@ -18,7 +18,7 @@ use super::{
     ANSWER_MAX,
     change::Change,
     client::{self, Client},
-    tail,
+    context::{Context, passes},
 };
 use crate::{Error, log::Offset};
 
@@ -32,20 +32,7 @@ const LEADER_TRIES: u32 = 50;
 const LEADER_PAUSE: Duration = Duration::from_millis(100);
 
 /// One consumer, used in turns.
-pub(super) struct Scan(Mutex<BaseConsumer<Quiet>>);
-
-/// Takes the end of a partition for what it is here: an answer, no error.
-pub(super) struct Quiet;
-
-impl ClientContext for Quiet {
-    fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
-            tracing::warn!(%error, reason, "kafka");
-        }
-    }
-}
-
-impl ConsumerContext for Quiet {}
+pub(super) struct Scan(Mutex<BaseConsumer<Context>>);
 
 fn unknown(error: &KafkaError) -> bool {
     matches!(
@@ -70,7 +57,7 @@ impl Scan {
         Ok(format!("{cluster}/{}", client.prefix()))
     }
 
-    fn consumer(&self) -> std::sync::MutexGuard<'_, BaseConsumer<Quiet>> {
+    fn consumer(&self) -> std::sync::MutexGuard<'_, BaseConsumer<Context>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -82,7 +69,7 @@ impl Scan {
             match ends {
                 Ok((low, high)) => return Ok(client::offset(low)..client::offset(high)),
                 // A new topic or a new leader, not yet known everywhere.
-                Err(error) if tries < LEADER_TRIES && (tail::passes(&error) || unknown(&error)) => {
+                Err(error) if tries < LEADER_TRIES && (passes(&error) || unknown(&error)) => {
                     tries += 1;
                     std::thread::sleep(LEADER_PAUSE);
                 }
@@ -166,7 +153,7 @@ impl Scan {
             match consumer.poll(ANSWER_MAX) {
                 None => break Err(client::no_answer("reading")),
                 Some(Err(KafkaError::PartitionEOF(_))) => break Ok(()),
-                Some(Err(error)) if tail::passes(&error) => {}
+                Some(Err(error)) if passes(&error) => {}
                 Some(Err(error)) => break Err(failed(error)),
                 Some(Ok(message)) => {
                     let offset = client::offset(message.offset());

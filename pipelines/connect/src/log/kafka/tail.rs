@@ -11,12 +11,14 @@ use futures::FutureExt as _;
 use rdkafka::{
     Message as _, TopicPartitionList,
     consumer::{Consumer as _, StreamConsumer},
-    error::{KafkaError, KafkaResult},
+    error::KafkaResult,
     message::BorrowedMessage,
-    types::RDKafkaErrorCode,
 };
 
-use super::{Shared, blocking, client};
+use super::{
+    Shared, blocking, client,
+    context::{Context, passes},
+};
 use crate::{
     Error,
     log::{Offset, Record, Stored, Topic},
@@ -33,7 +35,7 @@ pub(super) struct Tails {
 
 struct Tail {
     /// `None` only while it is dropped.
-    consumer: Option<StreamConsumer>,
+    consumer: Option<StreamConsumer<Context>>,
     next: Offset,
 }
 
@@ -141,22 +143,4 @@ fn take(received: KafkaResult<BorrowedMessage<'_>>, from: Offset) -> Result<Opti
         Err(error) if passes(&error) => Ok(None),
         Err(error) => Err(client::doing("reading")(error)),
     }
-}
-
-/// Whether the client goes on by itself after this error.
-pub(super) fn passes(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            RDKafkaErrorCode::BrokerTransportFailure
-                | RDKafkaErrorCode::AllBrokersDown
-                | RDKafkaErrorCode::OperationTimedOut
-                | RDKafkaErrorCode::Resolve
-                | RDKafkaErrorCode::NotLeaderForPartition
-                | RDKafkaErrorCode::LeaderNotAvailable
-                | RDKafkaErrorCode::CoordinatorNotAvailable
-                | RDKafkaErrorCode::CoordinatorLoadInProgress
-                | RDKafkaErrorCode::NotCoordinator
-        )
-    )
 }

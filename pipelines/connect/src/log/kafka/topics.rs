@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    client::DefaultClientContext,
     error::KafkaError,
     types::RDKafkaErrorCode,
 };
@@ -12,6 +11,7 @@ use rdkafka::{
 use super::{
     ANSWER_MAX, blocking,
     client::{self, Client},
+    context::Context,
 };
 use crate::{Error, log::Topic};
 
@@ -29,7 +29,7 @@ const REPLICATION: TopicReplication<'static> = TopicReplication::Fixed(-1);
 
 /// Makes the topics that are absent and waits until all have leaders.
 pub(super) async fn ensure(
-    admin: &Arc<AdminClient<DefaultClientContext>>,
+    admin: &Arc<AdminClient<Context>>,
     client: &Client,
     partitions: u32,
 ) -> Result<(), Error> {
