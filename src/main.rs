@@ -65,7 +65,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("CRAVE_LOG")
-                .unwrap_or_else(|_| "warn,crave=info".into()),
+                .unwrap_or_else(|_| "warn,qdrant_edge=error,crave=info".into()),
         )
         .with_writer(std::io::stderr)
         .json()

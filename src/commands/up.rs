@@ -26,13 +26,19 @@ pub(crate) async fn run(home: &Home, config: &Config, args: &Args) -> anyhow::Re
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
     let accounts = Accounts::open(&home.accounts()).await?;
     let mut node = Node::start(home, config).await?;
-    let recall = open_memories(home).await?;
-    node.remember(home, &recall);
+    // Without its memories the platform still takes in, computes and answers: only notes are not found.
+    let recall = open_memories(home)
+        .await
+        .inspect_err(|error| tracing::error!(cause = ?error, "answers go without notes"))
+        .ok();
+    if let Some(recall) = &recall {
+        node.remember(home, recall);
+    }
     let citations = Citations::open(&home.insights()).await?;
     let insights = Insights::new(
         Arc::clone(&node.lake),
         Arc::clone(&node.tables),
-        Some(recall),
+        recall,
         citations,
         Arc::clone(&node.clock),
     );

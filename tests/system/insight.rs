@@ -64,6 +64,27 @@ async fn the_planted_cause_is_named_and_every_citation_opens() {
         assert_eq!(status, 404, "another person's citation");
     }
 
+    let trend = ask(&server, &token_of_user, "are my sugar cravings getting better?").await;
+    assert!(text(&trend).contains("By calendar month:"), "{}", text(&trend));
+    println!("{}", text(&trend));
+    for citation in trend["citations"].as_array().unwrap() {
+        let path = format!("/v1/citations/{}", citation["id"].as_str().unwrap());
+        let (_, detail) = server.get(&token_of_user, &path).await;
+        assert_eq!(detail["changed"], false, "{detail}");
+    }
+    for question in [
+        "when do I crave sugar?",
+        "what triggers my cravings?",
+        "how strong are my sugar cravings in the evening?",
+        "how often do I resist sugar?",
+        "what does my HRV do before cravings?",
+        "how many cravings in the last two weeks on weekdays?",
+    ] {
+        let answer = ask(&server, &token_of_user, question).await;
+        println!("{question}: {}", text(&answer));
+        assert_eq!(answer["status"], "answered", "{question}: {answer}");
+    }
+
     // What is taken back afterwards shows as a change.
     let count = citations.iter().find(|c| c["label"].as_str().unwrap().contains("set off by")).unwrap();
     let path = format!("/v1/citations/{}", count["id"].as_str().unwrap());

@@ -111,11 +111,12 @@ impl From<crave_insight::Error> for ApiError {
             crave_insight::Kind::Invalid => Self::invalid("question", error.to_string()),
             crave_insight::Kind::Overloaded => Self::overloaded("too many questions at once; try again", 1),
             crave_insight::Kind::Unavailable => {
-                tracing::error!(%error, cause = ?error, "insights");
+                tracing::error!(%error, "insights");
                 Self::unavailable("answers cannot be given at present", 5)
             }
+            // The cause may quote the SQL, and that the person's labels: it is for `debug` alone.
             crave_insight::Kind::Internal => {
-                tracing::error!(cause = ?error, "insights");
+                tracing::debug!(cause = ?error, "insights");
                 Self::internal(&error)
             }
         }

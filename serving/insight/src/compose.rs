@@ -57,7 +57,7 @@ pub fn compose<'a>(query: &'a Query, facts: &'a Facts) -> (Status, Vec<Sentence>
             Telling::share,
             Telling::caveat,
         ],
-        Ask::Trend => &[Telling::trend, Telling::strength, Telling::resisted],
+        Ask::Trend => &[Telling::trend, Telling::rate, Telling::strength, Telling::resisted],
         Ask::Intensity => &[Telling::strength, Telling::count, Telling::trigger],
         Ask::Resisted => &[Telling::resisted, Telling::count, Telling::trigger],
         Ask::Hrv => &[Telling::heart, Telling::count, Telling::caveat],
@@ -212,6 +212,11 @@ impl Telling<'_> {
             "You logged {{{{{n}.number}}}}{at} {{{{{n}.when}}}}, {how} in the same time before, which had {{{{previous.number}}}}{change}.",
             n = self.n()
         ))
+    }
+
+    fn rate(&self) -> Option<Sentence> {
+        let whole = "By calendar month: {{rate.number}} a week {{rate.when}}, a change of {{rate_change}} against the month before.";
+        self.say(whole).or_else(|| self.say("By calendar month: {{rate.number}} a week {{rate.when}}."))
     }
 
     fn resisted(&self) -> Option<Sentence> {

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use crave_lake::{Lake, Scope, to_json_rows};
 use crave_recall::{Recall, SearchOptions, SourceKind};
 use crave_schemas::{Clock, UserId};
@@ -11,8 +11,9 @@ use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use crate::{
-    Answer, Citation, Citations, DISCLAIMER, Detail, DetailRow, Error, Fact, Found, Label, Measure, Note,
-    Period, Planned, Query, Reading, Result, Role, Status, Value, compose, measure, plan, question, screen,
+    Answer, Ask, Citation, Citations, DISCLAIMER, Detail, DetailRow, Error, Fact, Found, Label, Measure,
+    Note, Period, Planned, Query, Rate, Reading, Result, Role, Status, Value, compose, measure, plan,
+    question, screen,
 };
 
 mod notes;
@@ -96,6 +97,9 @@ impl Insights {
         let version = self.tables.get("cravings")?.version().await;
         let make = Make { user, query, period: &period, version, now };
         let mut facts = self.compute(&make, plan(query, &period, &found)).await?;
+        if query.ask == Ask::Trend && !query.has_slot() {
+            facts.extend(self.rates(&make).await?);
+        }
         if facts.get(&Role::Total).is_some_and(|total| total.value != Value::Number(0.0)) {
             for (role, note, at) in self.notes(user, question, query, &period, &facts).await {
                 let when = format!(
@@ -103,7 +107,8 @@ impl Insights {
                     (at + chrono::TimeDelta::minutes(profile.offset_min)).format("%-d %B %Y")
                 );
                 let measure = Measure::Note { event_id: note.event_id.clone() };
-                let planned = Planned { role, label: "Your own words".to_owned(), unit: None, measure };
+                let label = "Your own words".to_owned();
+                let planned = Planned { role, label, unit: None, measure, known: None };
                 let raw = Raw { value: Value::Text(note.quote), rows_n: 1, rows: vec![note.event_id] };
                 let fact = make.fact(planned, raw);
                 let period = when.trim_start_matches("on ").to_owned();
@@ -223,6 +228,42 @@ impl Insights {
         Ok(found)
     }
 
+    /// The newest calendar month that the view `trends` compares with the one before: closed days from gold, the
+    /// open one from `cravings`.
+    async fn rates(&self, make: &Make<'_>) -> Result<Vec<(Role, Fact)>> {
+        let Some(craving) = &make.query.craving else { return Ok(Vec::new()) };
+        let sql = format!(
+            "SELECT CAST(period_start AS TEXT) AS start FROM trends WHERE craving = {} AND grain = 'month' \
+             ORDER BY period_start DESC LIMIT 1",
+            measure::literal(craving)
+        );
+        let rows = self.json(make.user, &sql).await?;
+        let Some(start) = rows.first().and_then(|row| row.get("start")?.as_str()) else {
+            return Ok(Vec::new());
+        };
+        let Ok(first) = start.parse::<NaiveDate>() else { return Ok(Vec::new()) };
+        let month = first.format("%B %Y").to_string();
+        let subject = plan::capital(&make.query.subject());
+        let planned = |role, column, label: &str, unit| {
+            let (craving, grain, start) = (craving.clone(), "month".to_owned(), start.to_owned());
+            let measure = Measure::Trend { column, craving, grain, start };
+            Planned { role, label: format!("{subject} {label}"), unit: Some(unit), measure, known: None }
+        };
+        let planned = vec![
+            planned(Role::Rate, Rate::PerWeek, "a week, by calendar month", "a week"),
+            planned(Role::RateChange, Rate::ChangePct, "a week: change against the month before", "%"),
+        ];
+        let mut facts = Vec::with_capacity(planned.len());
+        for planned in planned {
+            let rows = self.json(make.user, &measure::alone(&planned.measure)).await?;
+            let raw = rows.first().map(|row| Raw::read(row, 0, &planned.measure)).unwrap_or_default();
+            let fact = make.fact(planned, raw);
+            let role = if facts.is_empty() { Role::Rate } else { Role::RateChange };
+            facts.push((role, Fact { period: month.clone(), when: format!("in {month}"), ..fact }));
+        }
+        Ok(facts)
+    }
+
     /// Computes what was planned: all that is over `cravings` in one pass, the rest one by one.
     async fn compute(&self, make: &Make<'_>, planned: Vec<Planned>) -> Result<HashMap<Role, Fact>> {
         let (over_cravings, others): (Vec<_>, Vec<_>) =
@@ -231,7 +272,10 @@ impl Insights {
         let rows = self.json(make.user, &measure::together(&measures)).await?;
         let mut facts = HashMap::with_capacity(over_cravings.len() + others.len());
         for (i, planned) in over_cravings.into_iter().enumerate() {
-            let raw = rows.first().map(|row| Raw::read(row, i, &planned.measure)).unwrap_or_default();
+            let mut raw = rows.first().map(|row| Raw::read(row, i, &planned.measure)).unwrap_or_default();
+            if let Some(known) = &planned.known {
+                raw.value = plan::shown(&planned.measure, known);
+            }
             facts.insert(planned.role, make.fact(planned, raw));
         }
         for planned in others {
@@ -239,7 +283,8 @@ impl Insights {
                 Ok(rows) => rows.first().map(|row| Raw::read(row, 0, &planned.measure)).unwrap_or_default(),
                 // Without heart rate variability the answer is poorer, not wrong.
                 Err(Error::Lake(error)) if error.kind() == crave_lake::Kind::Invalid => {
-                    tracing::warn!(role = planned.role.as_str(), %error, "a fact could not be computed");
+                    tracing::debug!(%error, "a fact could not be computed");
+                    tracing::warn!(role = planned.role.as_str(), "a fact could not be computed");
                     continue;
                 }
                 Err(error) => return Err(error),

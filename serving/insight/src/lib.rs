@@ -31,7 +31,7 @@ pub use engine::{Insights, QUESTION_CHARS_MAX};
 pub use error::{Error, Kind};
 pub use fact::{Fact, Value};
 pub use ground::{Ungrounded, ground};
-pub use measure::{Column, Measure, Select};
+pub use measure::{Column, Measure, Rate, Select};
 pub use plan::{Found, Planned, Role, plan};
 pub use question::{Ask, Label, PartOfDay, Period, Query, Reading, read};
 pub use screen::{Crisis, screen};

@@ -104,6 +104,25 @@ impl Column {
     }
 }
 
+/// A column of the view `trends`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rate {
+    /// Cravings a week.
+    PerWeek,
+    /// Against the period before, in percent.
+    ChangePct,
+}
+
+impl Rate {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::PerWeek => "per_week",
+            Self::ChangePct => "change_pct",
+        }
+    }
+}
+
 /// How a fact is computed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -151,6 +170,17 @@ pub enum Measure {
         /// Up to and with this.
         until: DateTime<Utc>,
     },
+    /// A column of the view `trends`: a calendar month, season or half-year.
+    Trend {
+        /// `per_week` or `change_pct`.
+        column: Rate,
+        /// What is craved.
+        craving: String,
+        /// `month`, `season`, `half_year`.
+        grain: String,
+        /// The first day, `2026-11-01`.
+        start: String,
+    },
     /// The person's own words.
     Note {
         /// The event they belong to.
@@ -164,14 +194,19 @@ impl Measure {
     pub fn decimals(&self) -> i32 {
         match self {
             Self::Count { .. } | Self::Share { .. } | Self::Change { .. } => 0,
+            Self::Trend { column: Rate::ChangePct, .. } => 0,
             _ => 1,
         }
     }
 
-    /// Whether it is an aggregate over the table `cravings`, which many can share one pass over.
+    /// Whether it rests on the table `cravings` alone, which many can share one pass over (the value of
+    /// [`Measure::Top`] is known before).
     #[must_use]
     pub fn over_cravings(&self) -> bool {
-        matches!(self, Self::Count { .. } | Self::Share { .. } | Self::Intensity { .. } | Self::Change { .. })
+        !matches!(
+            self,
+            Self::SdnnBefore { .. } | Self::SdnnUsual { .. } | Self::Trend { .. } | Self::Note { .. }
+        )
     }
 
     /// The aggregate, for measures over `cravings`.
@@ -198,7 +233,7 @@ impl Measure {
             | Self::SdnnBefore { of }
             | Self::Share { of, .. } => of.condition(),
             Self::Change { of, before } => format!("({}) OR ({})", of.condition(), before.condition()),
-            Self::SdnnUsual { .. } | Self::Note { .. } => "false".to_owned(),
+            Self::SdnnUsual { .. } | Self::Trend { .. } | Self::Note { .. } => "false".to_owned(),
         }
     }
 
@@ -212,7 +247,7 @@ impl Measure {
                 (one.since.min(two.since), one.until.max(two.until))
             }
             Self::SdnnUsual { since, until } => (*since, *until),
-            Self::Note { .. } => return None,
+            Self::Trend { .. } | Self::Note { .. } => return None,
         })
     }
 
@@ -233,6 +268,11 @@ impl Measure {
                 "SELECT avg({SDNN}) AS value FROM events_current WHERE {}",
                 sdnn_condition(*since, *until)
             ),
+            Self::Trend { column, craving, grain, start } => format!(
+                "SELECT {} AS value FROM trends WHERE {}",
+                column.as_str(),
+                trend_condition(craving, grain, start)
+            ),
             Self::Note { event_id } => format!(
                 "SELECT coalesce(extract_json_string(payload, '$.note'), extract_json_string(payload, '$.text')) AS value FROM events_current WHERE event_id = {}",
                 literal(event_id)
@@ -246,6 +286,15 @@ const SDNN: &str = "CAST(get_first_json_object(payload, '$.value') AS DOUBLE)";
 
 fn sdnn_condition(since: DateTime<Utc>, until: DateTime<Utc>) -> String {
     format!("kind = 'hrv_sdnn_ms' AND event_time > {} AND event_time <= {}", instant(since), instant(until))
+}
+
+fn trend_condition(craving: &str, grain: &str, start: &str) -> String {
+    format!(
+        "craving = {} AND grain = {} AND period_start = {}",
+        literal(craving),
+        literal(grain),
+        literal(start)
+    )
 }
 
 /// One query for all of `measures`: for the i-th, `v{i}` is its value, `n{i}` the number of its rows, `r{i}` their ids.
@@ -287,13 +336,20 @@ pub(crate) fn alone(measure: &Measure) -> String {
             "SELECT coalesce(extract_json_string(payload, '$.note'), extract_json_string(payload, '$.text')) AS v0, 1 AS n0, make_array(event_id) AS r0 FROM events_current WHERE event_id = {}",
             literal(event_id)
         ),
-        Measure::Top { by, of } => {
-            let (value, by) = (measure.sql(), by.as_str());
-            let where_ = of.condition();
-            format!(
-                "SELECT max(t.value) AS v0, count(*) AS n0, {ids} AS r0 FROM cravings c JOIN ({value}) t ON c.{by} = t.value WHERE {where_}"
-            )
-        }
+        // The choice rests on all that it was made among.
+        Measure::Top { of, .. } => format!(
+            "SELECT max(t.value) AS v0, count(*) AS n0, {ids} AS r0 FROM cravings CROSS JOIN ({}) t WHERE {}",
+            measure.sql(),
+            of.condition()
+        ),
+        Measure::Trend { column, craving, grain, start } => format!(
+            "SELECT max(t.value) AS v0, count(*) AS n0, {ids} AS r0 FROM cravings c CROSS JOIN \
+             (SELECT {} AS value, period_start, period_end FROM trends WHERE {}) t \
+             WHERE c.craving = {} AND CAST(c.local_date AS DATE) >= t.period_start AND CAST(c.local_date AS DATE) < t.period_end",
+            column.as_str(),
+            trend_condition(craving, grain, start),
+            literal(craving)
+        ),
         _ => together(&[measure]),
     }
 }

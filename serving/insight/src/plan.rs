@@ -25,12 +25,14 @@ pub enum Role {
     Change,
     SdnnBefore,
     SdnnUsual,
+    Rate,
+    RateChange,
     NoteA,
     NoteB,
 }
 
 impl Role {
-    const NAMES: [(Self, &'static str); 19] = [
+    const NAMES: [(Self, &'static str); 21] = [
         (Self::Total, "total"),
         (Self::InSlot, "in_slot"),
         (Self::SlotShare, "slot_share"),
@@ -48,6 +50,8 @@ impl Role {
         (Self::Change, "change"),
         (Self::SdnnBefore, "sdnn_before"),
         (Self::SdnnUsual, "sdnn_usual"),
+        (Self::Rate, "rate"),
+        (Self::RateChange, "rate_change"),
         (Self::NoteA, "note_a"),
         (Self::NoteB, "note_b"),
     ];
@@ -87,6 +91,8 @@ pub struct Planned {
     pub unit: Option<&'static str>,
     /// Its SQL.
     pub measure: Measure,
+    /// Its value, where it had to be known to plan the others.
+    pub known: Option<Json>,
 }
 
 /// The cravings a question is about: all of them, and those at the time of day and on the weekdays it names.
@@ -115,7 +121,16 @@ pub fn plan(query: &Query, period: &Period, found: &Found) -> Vec<Planned> {
     let has_slot = query.has_slot();
     let (subject, at) = (capital(&query.subject()), query.slot_label());
     let mut plan = Vec::with_capacity(16);
-    let mut add = |role, label: String, unit, measure| plan.push(Planned { role, label, unit, measure });
+    let known = |measure: &Measure| match measure {
+        Measure::Top { by: Column::Trigger, .. } => found.trigger.clone().map(Json::from),
+        Measure::Top { by: Column::DayPart, .. } => found.part.clone().map(Json::from),
+        Measure::Top { by: Column::LocalDow, .. } => found.weekday.map(Json::from),
+        _ => None,
+    };
+    let mut add = |role, label: String, unit, measure| {
+        let known = known(&measure);
+        plan.push(Planned { role, label, unit, measure, known });
+    };
 
     add(Role::Total, subject.clone(), Some("cravings"), Measure::Count { of: all.clone() });
     add(

@@ -113,7 +113,7 @@ fn numbers(text: &str) -> Vec<String> {
 }
 
 fn any_role() -> impl Strategy<Value = Role> {
-    let names = "total in_slot slot_share mean mean_elsewhen trigger trigger_n trigger_share part part_share weekday weekday_share resisted_share previous change sdnn_before sdnn_usual note_a note_b";
+    let names = "total in_slot slot_share mean mean_elsewhen trigger trigger_n trigger_share part part_share weekday weekday_share resisted_share previous change rate rate_change sdnn_before sdnn_usual note_a note_b";
     let roles: Vec<Role> = names.split(' ').map(|name| Role::from_name(name).unwrap()).collect();
     proptest::sample::select(roles)
 }
@@ -130,7 +130,7 @@ proptest! {
     /// AN-1: whatever the facts, each number of a sentence is in a fact that the sentence cites.
     #[test]
     fn every_number_comes_from_a_cited_fact(
-        values in prop::collection::vec((any_role(), any_value()), 0..19),
+        values in prop::collection::vec((any_role(), any_value()), 0..21),
         ask in prop::sample::select(vec![Ask::Why, Ask::Count, Ask::When, Ask::Trigger, Ask::Trend, Ask::Intensity, Ask::Resisted, Ask::Hrv]),
         slot in any::<bool>(),
     ) {
