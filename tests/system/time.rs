@@ -84,6 +84,10 @@ async fn every_local_day_closes_and_is_right() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_restores_to_the_same_tables() {
+    if std::env::var_os("KAFKA_BOOTSTRAP").is_some() {
+        println!("skipped: a log in Kafka is not in the home, and the cluster's own tools back it up");
+        return;
+    }
     let home = tempfile::tempdir().unwrap();
     let (from, to, back) = (home.path().join("a"), home.path().join("backup"), home.path().join("b"));
     let token = token(&from, "ada");
