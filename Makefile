@@ -1,14 +1,19 @@
 # What a person and CI run. Everything else is cargo and npm.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: demo test check bench setup dashboard build clean
+.PHONY: demo test test-kafka check bench setup dashboard build clean
 
 demo: setup dashboard   ## set up all, run the main job on real and simulated input, say where to look
 	scripts/demo.sh
 
 test: setup dashboard   ## set up all, pass the tests
 	cargo test --workspace
+	scripts/kafka.sh run $(MAKE) --no-print-directory test-kafka
 	cd serving/dashboard && npm test
+
+test-kafka:             ## on the broker that KAFKA_BOOTSTRAP names: the log's suite, the main job, the kills
+	cargo test --workspace --lib kafka
+	cargo test --workspace --test system -- spine crash
 
 check:                  ## format, lints, documentation, dependency rules
 	scripts/check.sh

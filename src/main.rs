@@ -98,7 +98,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Verify => commands::verify::run(&home, &config, cli.json).await,
         Command::Token(token) => commands::token::run(&home, &token, cli.json).await,
         Command::Dead(dead) => commands::dead::run(&home, &config, &dead, cli.json).await,
-        Command::Backup(args) => commands::backup::backup(&home, &args, cli.json),
+        Command::Backup(args) => commands::backup::backup(&home, &config, &args, cli.json),
         Command::Restore(args) => commands::backup::restore(&home, &args, cli.json),
         Command::Bench(bench) => commands::bench::run(&home, &bench, cli.json).await,
         Command::Models(models) => commands::models::run(&home, &models, cli.json).await,

@@ -67,12 +67,12 @@ CREATE VIEW parts AS
 SELECT user_id, event_time, craving, intensity, resisted,
        CASE
          WHEN trigger IS NULL THEN 'none'
-         WHEN trigger IN ('stress', 'stressed', 'work') THEN 'stress'
-         WHEN trigger IN ('boredom', 'bored') THEN 'boredom'
-         WHEN trigger IN ('hunger', 'hungry') THEN 'hunger'
-         WHEN trigger IN ('tiredness', 'tired', 'fatigue') THEN 'tiredness'
-         WHEN trigger IN ('social', 'company', 'party', 'friends') THEN 'social'
-         WHEN trigger IN ('habit', 'routine', 'after meal', 'coffee') THEN 'habit'
+         WHEN trigger LIKE '%stress%' OR trigger = 'work' THEN 'stress'
+         WHEN trigger LIKE '%bored%' THEN 'boredom'
+         WHEN trigger LIKE '%hung%' THEN 'hunger'
+         WHEN trigger LIKE '%tired%' OR trigger = 'fatigue' THEN 'tiredness'
+         WHEN trigger LIKE '%party%' OR trigger LIKE '%friend%' OR trigger IN ('social', 'company') THEN 'social'
+         WHEN trigger LIKE '%habit%' OR trigger IN ('routine', 'after meal', 'coffee') THEN 'habit'
          ELSE 'other'
        END AS trigger_group,
        day_part(local_hour(event_time, tz_offset_min, tz)) AS part,

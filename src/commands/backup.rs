@@ -12,7 +12,10 @@ use std::{
 use anyhow::Context as _;
 use serde_json::json;
 
-use crate::home::Home;
+use crate::{
+    config::{Config, LogKind},
+    home::Home,
+};
 
 /// At the top of a home, not part of a backup: the lock, and what a bench left.
 const LEFT_OUT: [&str; 2] = ["lock", "bench"];
@@ -33,7 +36,11 @@ pub(crate) struct Restore {
     from: PathBuf,
 }
 
-pub(crate) fn backup(home: &Home, args: &Backup, json: bool) -> anyhow::Result<ExitCode> {
+pub(crate) fn backup(home: &Home, config: &Config, args: &Backup, json: bool) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(
+        config.log.kind == LogKind::Local,
+        "the event log is in Kafka, which a copy of this home does not hold; back the cluster's topics up with its own tools"
+    );
     let _lock = home.lock()?;
     anyhow::ensure!(!args.to.exists(), "{}: exists; give a new folder", args.to.display());
     // A name of its own until it is whole: a backup cut short is never taken for one.
