@@ -12,8 +12,7 @@ test: setup dashboard   ## set up all, pass the tests
 	cd serving/dashboard && npm test
 
 test-kafka:             ## on the broker that KAFKA_BOOTSTRAP names: the log's suite, the main job, the kills
-	cargo test --workspace --lib kafka
-	cargo test --workspace --test system -- spine crash
+	cargo test --workspace --quiet -- kafka spine:: crash::
 
 check:                  ## format, lints, documentation, dependency rules
 	scripts/check.sh
