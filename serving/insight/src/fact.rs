@@ -60,7 +60,7 @@ pub struct Fact {
     pub query: String,
     /// How many rows it rests on.
     pub rows_n: u64,
-    /// Their event ids, the newest first, at most [`crate::measure::ROWS_MAX`].
+    /// Their event ids, the newest first, at most 200.
     pub rows: Vec<String>,
     /// Version of the table it was computed from.
     pub table_version: u64,
