@@ -2,7 +2,7 @@
 //!
 //! In: rows of streaming jobs through [`DeltaConnector`], dirty windows through [`Observer`]. Out: Delta
 //! tables that any engine reads, each epoch in each table once (IN-1), gold equal to its SQL in batch
-//! ([`verify`], FL-1).
+//! ([`Repair::verify`], FL-1).
 
 pub mod commit;
 mod connector;
