@@ -12,6 +12,7 @@ use serde::Deserialize;
 pub(crate) struct Config {
     pub(crate) server: Server,
     pub(crate) log: Log,
+    pub(crate) shared: Shared,
     pub(crate) flow: Flow,
     pub(crate) repair: Repair,
     pub(crate) limits: Limits,
@@ -35,6 +36,14 @@ pub(crate) struct Log {
     pub(crate) disk_max: ByteSize,
     #[serde(with = "humantime_serde")]
     pub(crate) heartbeat: Duration,
+}
+
+/// What processes on one machine share beside a log in Kafka; each has a home of its own for the rest.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Shared {
+    pub(crate) lake: String,
+    pub(crate) accounts: String,
 }
 
 /// Where the event log is kept.

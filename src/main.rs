@@ -4,6 +4,7 @@ mod commands;
 mod config;
 mod home;
 mod node;
+mod operator;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -40,6 +41,8 @@ enum Command {
     Sql(commands::sql::Args),
     /// Prove that every table equals its SQL in batch; exit code 1 when one does not.
     Verify,
+    /// Recompute now what late rows and corrections made dirty.
+    Reconcile,
     /// Bearer tokens of devices.
     #[command(subcommand)]
     Token(commands::token::Token),
@@ -89,13 +92,14 @@ fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let config = Config::load(cli.config.as_deref())?;
-    let home = Home::open(&cli.home)?;
+    let home = Home::open(&cli.home, &config.shared)?;
     match cli.command {
         Command::Up(args) => commands::up::run(&home, &config, &args).await,
         Command::Import(args) => commands::import::run(&home, &config, &args, cli.json).await,
         Command::Simulate(args) => commands::simulate::run(&home, &config, &args, cli.json).await,
         Command::Sql(args) => commands::sql::run(&home, &config, &args, cli.json).await,
         Command::Verify => commands::verify::run(&home, &config, cli.json).await,
+        Command::Reconcile => commands::reconcile::run(&home, &config, cli.json).await,
         Command::Token(token) => commands::token::run(&home, &token, cli.json).await,
         Command::Dead(dead) => commands::dead::run(&home, &config, &dead, cli.json).await,
         Command::Backup(args) => commands::backup::backup(&home, &config, &args, cli.json),

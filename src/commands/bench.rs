@@ -14,7 +14,7 @@ use crave_schemas::{Clock as _, EventId, SystemClock, UserId};
 use serde_json::json;
 
 use super::doctor::sync_rate;
-use crate::home::Home;
+use crate::{config::Shared, home::Home};
 
 /// What to measure.
 #[derive(Debug, Subcommand)]
@@ -44,7 +44,7 @@ pub(crate) async fn run(home: &Home, bench: &Bench, json: bool) -> anyhow::Resul
     if scratch.exists() {
         std::fs::remove_dir_all(&scratch)?;
     }
-    let scratch_home = Home::open(&scratch)?;
+    let scratch_home = Home::open(&scratch, &Shared::default())?;
     let fsync_per_s = sync_rate(&scratch_home)?;
     let mut result = match bench {
         Bench::Ingest { events, batch, clients } => ingest(&scratch_home, *events, *batch, *clients).await?,

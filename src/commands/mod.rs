@@ -6,6 +6,7 @@ pub(crate) mod dead;
 pub(crate) mod doctor;
 pub(crate) mod import;
 pub(crate) mod models;
+pub(crate) mod reconcile;
 pub(crate) mod simulate;
 pub(crate) mod sql;
 pub(crate) mod token;

@@ -67,7 +67,7 @@ impl Streams {
     pub(super) async fn supervise(
         self,
         first: PipelineHandle,
-        ready: watch::Sender<Health>,
+        health: Arc<watch::Sender<Health>>,
         mut stop: watch::Receiver<bool>,
     ) {
         let (mut handle, mut pause) = (first, Duration::from_millis(200));
@@ -87,9 +87,8 @@ impl Streams {
             if let Err(error) = failed {
                 tracing::error!(%error, cause = ?error, "the streaming jobs failed");
             }
-            ready.send_replace(Health {
-                waiting: vec!["the streaming jobs failed and start again; see the log".into()],
-            });
+            let reason = "the streaming jobs failed and start again; see the log";
+            health.send_if_modified(|health| health.set("flow", Some(reason.into())));
             handle = loop {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(RETRY_MAX);
@@ -101,7 +100,7 @@ impl Streams {
                     Err(error) => tracing::error!(cause = ?error, "the streaming jobs cannot start"),
                 }
             };
-            ready.send_replace(Health::default());
+            health.send_if_modified(|health| health.set("flow", None));
         }
     }
 }

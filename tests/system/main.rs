@@ -7,6 +7,8 @@ mod browser;
 mod crash;
 mod imports;
 mod insight;
+mod operator;
+mod parts;
 mod spine;
 mod support;
 mod tenancy;

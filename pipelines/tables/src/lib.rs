@@ -24,7 +24,7 @@ pub use error::{Error, Kind};
 pub use failpoint::failpoint;
 pub use maintain::{Bounds, maintain};
 pub use observer::Observer;
-pub use repair::{Repair, Repaired};
+pub use repair::{Followers, Repair, Repaired};
 pub use table::{Table, stored_schema};
 pub use tables::Tables;
 pub use verify::Verdict;

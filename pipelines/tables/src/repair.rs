@@ -10,16 +10,18 @@ use std::{
 };
 
 use arrow::{
-    array::{Array as _, AsArray as _},
+    array::{Array as _, AsArray as _, RecordBatch},
     compute::cast,
     datatypes::{DataType, TimestampMicrosecondType},
 };
+use async_trait::async_trait;
 use crave_flow::{Output, Program, WindowKind};
 use datafusion::{
     common::ScalarValue,
     logical_expr::{Expr, col, lit},
     prelude::{DataFrame, SessionConfig, SessionContext},
 };
+use serde::{Deserialize, Serialize};
 
 use crate::{Dirty, DirtyWindow, Error, Observer, PendingCorrection, Table, Tables, observer::CORRECTIONS};
 
@@ -33,7 +35,7 @@ const CORRECTIONS_MAX: usize = 512;
 const DAY: WindowKind = WindowKind::Tumble { width_ns: 86_400_000_000_000 };
 
 /// What one round did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repaired {
     /// Corrections whose windows became known.
     pub corrections: usize,
@@ -41,9 +43,30 @@ pub struct Repaired {
     pub windows: usize,
 }
 
+/// Is told of recomputed rows, so that what was made from the old ones follows (RC-1).
+#[async_trait]
+pub trait Followers: std::fmt::Debug + Send + Sync {
+    /// Whether anything is made from this table's rows.
+    fn follow(&self, table: &str) -> bool;
+
+    /// The stored rows `before` will be replaced by `after`, computed from `epoch`. Called again after a crash, with
+    /// the same rows or newer ones.
+    ///
+    /// # Errors
+    /// Then the rows are not replaced, and the windows stay dirty.
+    async fn replacing(
+        &self,
+        table: &str,
+        epoch: u64,
+        before: &[RecordBatch],
+        after: &[RecordBatch],
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+}
+
 /// Keeps tables equal to their SQL.
 #[derive(Debug)]
 pub struct Repair {
+    followers: Arc<dyn Followers>,
     tables: Arc<Tables>,
     dirty: Arc<Dirty>,
     observer: Arc<Observer>,
@@ -82,6 +105,7 @@ impl Repair {
         dirty: Arc<Dirty>,
         observer: Arc<Observer>,
         programs: &[Arc<Program>],
+        followers: Arc<dyn Followers>,
     ) -> Result<Self, Error> {
         let mut jobs = Vec::new();
         for program in programs {
@@ -97,7 +121,7 @@ impl Repair {
                 }
             }
         }
-        Ok(Self { tables, dirty, observer, jobs })
+        Ok(Self { followers, tables, dirty, observer, jobs })
     }
 
     pub(crate) fn jobs(&self) -> &[Job] {
@@ -173,6 +197,11 @@ impl Repair {
         let rows = computed.filter(rectangle.clone()).map_err(failed("recomputing"))?;
         let rows = Box::pin(rows.collect()).await.map_err(failed("recomputing"))?;
         let rows = rows.iter().map(|batch| job.table.conform(batch)).collect::<Result<Vec<_>, _>>()?;
+        if self.followers.follow(job.table.name()) {
+            let before = stored(&job.table, rectangle.clone()).await?;
+            let told = self.followers.replacing(job.table.name(), self.observer.committed(), &before, &rows);
+            told.await.map_err(Error::data(job.table.name(), "telling what follows its rows"))?;
+        }
         job.table.replace(rectangle, rows).await
     }
 
@@ -292,6 +321,16 @@ impl Repair {
         }
         Ok(instants)
     }
+}
+
+/// The table's rows that match.
+async fn stored(table: &Table, matching: Expr) -> Result<Vec<RecordBatch>, Error> {
+    let context = SessionContext::new();
+    table.register_store(&context).await?;
+    let failed = |doing| Error::data(table.name(), doing);
+    let frame = context.read_table(table.provider().await?).map_err(failed("scanning"))?;
+    let frame = frame.filter(matching).map_err(failed("filtering"))?;
+    Box::pin(frame.collect()).await.map_err(failed("reading"))
 }
 
 /// `events_current`, the one definition that repair, verify and analytics share.

@@ -132,6 +132,15 @@ impl Table {
             .map_err(Error::delta(&self.name, "registering its store"))
     }
 
+    /// Takes in what another process committed since.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub(crate) async fn refresh(&self) -> Result<(), Error> {
+        let updated = self.delta.lock().await.update_state().await;
+        updated.map_err(Error::delta(&self.name, "reading its log"))
+    }
+
     /// The newest version's number.
     pub async fn version(&self) -> u64 {
         self.delta.lock().await.version().unwrap_or_default()

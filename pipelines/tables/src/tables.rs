@@ -47,15 +47,20 @@ impl Tables {
         Ok(Arc::clone(open.entry(name.into()).or_insert(table)))
     }
 
-    /// Opens every table that is in the folder, as it is: for readers beside a running server.
+    /// Opens every table that is in the folder, as it is now, and brings those that are open up to date: for readers
+    /// beside a running writer.
     ///
     /// # Errors
     /// When a table cannot be read.
-    pub async fn open_existing(&self) -> Result<(), Error> {
+    pub async fn refresh(&self) -> Result<(), Error> {
         let Ok(entries) = std::fs::read_dir(&self.folder) else { return Ok(()) };
         for path in entries.filter_map(|e| e.ok().map(|e| e.path())).filter(|p| p.join("_delta_log").is_dir())
         {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if let Ok(table) = self.get(&name) {
+                table.refresh().await?;
+                continue;
+            }
             let table = Arc::new(Table::open_existing(&name, &path).await?);
             self.open.write().unwrap_or_else(std::sync::PoisonError::into_inner).insert(name, table);
         }

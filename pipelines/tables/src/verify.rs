@@ -7,7 +7,7 @@ use datafusion::{
     logical_expr::{col, lit},
     prelude::{DataFrame, SessionContext},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Error, Repair, repair::Job};
 
@@ -15,7 +15,7 @@ use crate::{Error, Repair, repair::Job};
 const TOLERANCE: f64 = 1e-9;
 
 /// What verify found of one table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     /// Table.
     pub table: String,
