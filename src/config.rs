@@ -54,9 +54,10 @@ pub(crate) enum LogKind {
     Kafka,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Flow {
+    pub(crate) jobs: String,
     #[serde(with = "humantime_serde")]
     pub(crate) checkpoint_interval: Duration,
     pub(crate) parallelism: usize,
@@ -140,6 +141,13 @@ impl Config {
         anyhow::ensure!(self.limits.events_per_s > 0.0, "limits.events_per_s must be above 0");
         anyhow::ensure!(self.limits.batch_events_max > 0, "limits.batch_events_max must be above 0");
         Ok(())
+    }
+}
+
+impl Flow {
+    /// The folder of jobs, where one is set.
+    pub(crate) fn jobs(&self) -> Option<&Path> {
+        (!self.jobs.is_empty()).then(|| Path::new(&self.jobs))
     }
 }
 

@@ -87,7 +87,10 @@ fn copy(from: &Path, to: &Path, left_out: &[&str]) -> anyhow::Result<Copied> {
         if left_out.iter().any(|name| entry.file_name() == *name) {
             continue;
         }
-        if entry.file_type()?.is_dir() {
+        if entry.file_type()?.is_symlink() {
+            // A table's name: the folder it stands for is copied too.
+            std::os::unix::fs::symlink(fs::read_link(&source)?, &target)?;
+        } else if entry.file_type()?.is_dir() {
             let inner = copy(&source, &target, &[])?;
             copied.files += inner.files;
             copied.bytes += inner.bytes;

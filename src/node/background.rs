@@ -41,7 +41,10 @@ pub(super) async fn maintain(
         if *stop.borrow() {
             return;
         }
-        for table in tables.all() {
+        if let Err(error) = tables.sweep() {
+            tracing::warn!(%error, "old versions of tables were not deleted; it is tried again");
+        }
+        for table in tables.written() {
             if let Err(error) = maintain_table(&table, observer.committed(), Bounds::default()).await {
                 tracing::warn!(table = table.name(), %error, cause = ?error, "maintenance failed; it is tried again");
             }

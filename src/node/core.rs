@@ -43,6 +43,10 @@ impl Core {
     pub(crate) async fn drain(&self) -> anyhow::Result<Repaired> {
         let repair = self.repair()?;
         self.admitted().await?;
+        while !self.tables.building().is_empty() {
+            self.check()?;
+            tokio::time::sleep(POLL).await;
+        }
         for partition in 0..self.log.partitions() {
             let admitted = self.log.bounds(Topic::Events, partition).await?.end;
             // Offset `admitted` will be the next heartbeat's: with it the watermark comes to now.

@@ -9,6 +9,7 @@ mod log;
 mod markers;
 mod memories;
 mod parts;
+mod rebuild;
 mod streams;
 
 use std::{
@@ -68,10 +69,10 @@ impl Node {
             let delta = DeltaConnector { tables: Arc::clone(&tables), decided };
             let streams = streams::Streams::new(home, config, Arc::clone(&log), delta, Arc::clone(&observer));
             let pipeline = streams.start().await.context("starting the streaming jobs")?;
-            let programs: Vec<_> = jobs::parse(home).await?.into_iter().map(Arc::new).collect();
+            let programs: Vec<_> =
+                jobs::parse(home, config.flow.jobs()).await?.into_iter().map(Arc::new).collect();
             let markers = Arc::new(markers::Markers(Arc::clone(&log)));
-            let repairer =
-                Repair::new(Arc::clone(&tables), dirty, Arc::clone(&observer), &programs, markers)?;
+            let repairer = Repair::new(Arc::clone(&tables), dirty, Arc::clone(&observer), &programs, markers);
             let repairer = Arc::new(repairer);
             repair = Some(Arc::clone(&repairer));
             tasks.spawn(streams.supervise(pipeline, Arc::clone(&health), stopping.clone()));
@@ -80,6 +81,17 @@ impl Node {
             for partition in 0..config.log.partitions {
                 tasks.spawn(admit.clone().run(partition, stopping.clone()));
             }
+            tasks.spawn(
+                rebuild::Rebuild {
+                    log: Arc::clone(&log),
+                    tables: Arc::clone(&tables),
+                    observer: Arc::clone(&observer),
+                    repair: Arc::clone(&repairer),
+                    jobs: jobs::by_table(&programs),
+                    behind: config.flow.checkpoint_interval * 2,
+                }
+                .run(stopping.clone()),
+            );
             tasks.spawn(background::repair(repairer, config.repair.interval, stopping.clone()));
             tasks.spawn(background::maintain(
                 Arc::clone(&tables),

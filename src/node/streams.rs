@@ -1,6 +1,10 @@
 //! Runs the streaming jobs and starts them again when they fail: what is acknowledged waits in the log.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use crave_api::Health;
 use crave_connect::{LogConnector, log::EventLog};
@@ -18,6 +22,7 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 
 pub(super) struct Streams {
     home: Home,
+    jobs: Option<PathBuf>,
     connectors: Connectors,
     observer: Arc<Observer>,
     options: PipelineOptions,
@@ -38,12 +43,18 @@ impl Streams {
             checkpoint_interval: Some(config.flow.checkpoint_interval),
             ..PipelineOptions::default()
         };
-        Self { home: home.clone(), connectors, observer, options }
+        Self {
+            home: home.clone(),
+            jobs: config.flow.jobs().map(Path::to_owned),
+            connectors,
+            observer,
+            options,
+        }
     }
 
     /// Starts all jobs from the newest checkpoint.
     pub(super) async fn start(&self) -> anyhow::Result<PipelineHandle> {
-        let programs = jobs::parse(&self.home).await?;
+        let programs = jobs::parse(&self.home, self.jobs.as_deref()).await?;
         let store = CheckpointStore::local(self.home.checkpoints())?;
         let observer = Arc::clone(&self.observer) as Arc<dyn EpochObserver>;
         let handle = Box::pin(Pipeline::start(

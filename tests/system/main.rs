@@ -9,6 +9,7 @@ mod imports;
 mod insight;
 mod operator;
 mod parts;
+mod rebuild;
 mod spine;
 mod support;
 mod tenancy;

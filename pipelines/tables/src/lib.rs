@@ -17,6 +17,7 @@ mod stats;
 mod table;
 mod tables;
 mod verify;
+mod versions;
 
 pub use connector::DeltaConnector;
 pub use dirty::{Dirty, DirtyWindow, PendingCorrection};

@@ -76,7 +76,8 @@ pub struct Repair {
 /// One table that can be recomputed.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
-    pub(crate) table: Arc<Table>,
+    /// Name of the table.
+    pub(crate) name: String,
     pub(crate) program: Arc<Program>,
     pub(crate) output: Output,
 }
@@ -98,30 +99,25 @@ impl Job {
 impl Repair {
     /// Repairs the Delta outputs of `programs`, apart from the bronze tables that repair reads.
     ///
-    /// # Errors
-    /// When an output's table is not open.
     pub fn new(
         tables: Arc<Tables>,
         dirty: Arc<Dirty>,
         observer: Arc<Observer>,
         programs: &[Arc<Program>],
         followers: Arc<dyn Followers>,
-    ) -> Result<Self, Error> {
+    ) -> Self {
         let mut jobs = Vec::new();
         for program in programs {
             for output in program.outputs() {
                 let Some(path) = output.table.options.get("path") else { continue };
                 let name = path.rsplit('/').next().unwrap_or_default();
                 if name != "events" && name != CORRECTIONS {
-                    jobs.push(Job {
-                        table: tables.get(name)?,
-                        program: Arc::clone(program),
-                        output: output.clone(),
-                    });
+                    let (program, output) = (Arc::clone(program), output.clone());
+                    jobs.push(Job { name: name.into(), program, output });
                 }
             }
         }
-        Ok(Self { followers, tables, dirty, observer, jobs })
+        Self { followers, tables, dirty, observer, jobs }
     }
 
     pub(crate) fn jobs(&self) -> &[Job] {
@@ -130,7 +126,42 @@ impl Repair {
 
     /// The instant (µs) up to which the table's windows are closed.
     pub(crate) fn closed_at(&self, job: &Job) -> i64 {
-        if job.output.windows.is_some() { self.observer.watermark_us(job.table.name()) } else { i64::MAX }
+        if job.output.windows.is_some() { self.observer.watermark_us(job.name.as_str()) } else { i64::MAX }
+    }
+
+    /// The table that the job writes now.
+    pub(crate) fn table(&self, job: &Job) -> Result<Arc<Table>, Error> {
+        self.tables.writer(&job.name)
+    }
+
+    /// Makes every correction and retraction so far count once more, for a table whose job has read the log anew.
+    ///
+    /// # Errors
+    /// When the table of corrections cannot be read, or the disk fails.
+    pub async fn correct_again(&self) -> Result<(), Error> {
+        let table = self.tables.get(CORRECTIONS)?;
+        let rows = stored(&table, lit(true)).await?;
+        let mut corrections = BTreeSet::new();
+        for batch in &rows {
+            let text = |name: &str| {
+                let column = batch.column_by_name(name).map(|c| cast(c, &DataType::Utf8));
+                column
+                    .unwrap_or_else(|| Err(arrow::error::ArrowError::SchemaError(format!("no {name}"))))
+                    .map_err(Error::data(CORRECTIONS, "reading corrections"))
+            };
+            let (users, targets) = (text("user_id")?, text("target")?);
+            let pairs = users.as_string::<i32>().iter().zip(targets.as_string::<i32>());
+            corrections.extend(pairs.filter_map(|(user, target)| {
+                Some(PendingCorrection { user_id: user?.into(), target: target?.into() })
+            }));
+        }
+        self.dirty.add(self.dirty.epoch()?, [], corrections)
+    }
+
+    /// Whether what repairs read is being built anew: then they wait.
+    fn waits(&self) -> bool {
+        let building = self.tables.building();
+        ["events", CORRECTIONS].iter().any(|name| building.iter().any(|b| b == name))
     }
 
     /// One bounded round over all tables; nothing left to do when both counts are 0.
@@ -138,7 +169,7 @@ impl Repair {
     /// # Errors
     /// When a table fails; what is dirty stays dirty.
     pub async fn round(&self) -> Result<Repaired, Error> {
-        if self.observer.committed() == 0 {
+        if self.observer.committed() == 0 || self.waits() {
             return Ok(Repaired::default());
         }
         let mut done = Repaired { corrections: self.resolve_corrections().await?, windows: 0 };
@@ -173,7 +204,7 @@ impl Repair {
     }
 
     fn chunk(&self, job: &Job) -> Result<Vec<DirtyWindow>, Error> {
-        let closed = self.dirty.closed(job.table.name(), self.closed_at(job), CHUNK_WINDOWS)?;
+        let closed = self.dirty.closed(job.name.as_str(), self.closed_at(job), CHUNK_WINDOWS)?;
         let mut users = BTreeSet::new();
         let within = closed.into_iter().take_while(|w| {
             users.insert(w.user_id.clone());
@@ -193,16 +224,17 @@ impl Repair {
         let (starts, ends) = job.bounds();
         let below = if starts == ends { col(ends).lt(instant(end)) } else { col(ends).lt_eq(instant(end)) };
         let rectangle = of_users.and(col(starts).gt_eq(instant(start))).and(below);
-        let failed = |doing| Error::data(job.table.name(), doing);
+        let failed = |doing| Error::data(job.name.as_str(), doing);
         let rows = computed.filter(rectangle.clone()).map_err(failed("recomputing"))?;
         let rows = Box::pin(rows.collect()).await.map_err(failed("recomputing"))?;
-        let rows = rows.iter().map(|batch| job.table.conform(batch)).collect::<Result<Vec<_>, _>>()?;
-        if self.followers.follow(job.table.name()) {
-            let before = stored(&job.table, rectangle.clone()).await?;
-            let told = self.followers.replacing(job.table.name(), self.observer.committed(), &before, &rows);
-            told.await.map_err(Error::data(job.table.name(), "telling what follows its rows"))?;
+        let table = self.table(job)?;
+        let rows = rows.iter().map(|batch| table.conform(batch)).collect::<Result<Vec<_>, _>>()?;
+        if self.followers.follow(job.name.as_str()) {
+            let before = stored(&table, rectangle.clone()).await?;
+            let told = self.followers.replacing(job.name.as_str(), self.observer.committed(), &before, &rows);
+            told.await.map_err(Error::data(job.name.as_str(), "telling what follows its rows"))?;
         }
-        job.table.replace(rectangle, rows).await
+        table.replace(rectangle, rows).await
     }
 
     /// The job's SQL in batch over `events_current`, in the stored column types.
@@ -212,7 +244,7 @@ impl Repair {
         users: Option<Expr>,
         time: Option<Expr>,
     ) -> Result<DataFrame, Error> {
-        let name = job.table.name();
+        let name = job.name.as_str();
         let failed = |doing| Error::data(name, doing);
         let context = self.context(users).await?;
         let mut current = context.table("events_current").await.map_err(failed("reading events_current"))?;
@@ -227,7 +259,8 @@ impl Repair {
         let found = outputs.into_iter().find(|(table, _)| table.name == job.output.table.name);
         let (_, frame) =
             found.ok_or_else(|| Error::Invalid(format!("table {name}: its job no longer writes it")))?;
-        let stored = job.table.schema().fields().iter().map(|field| {
+        let table = self.table(job)?;
+        let stored = table.schema().fields().iter().map(|field| {
             datafusion::logical_expr::cast(col(field.name()), field.data_type().clone()).alias(field.name())
         });
         frame.select(stored).map_err(failed("naming the columns"))
@@ -271,7 +304,7 @@ impl Repair {
             for job in &self.jobs {
                 windows.extend(job.windows().windows(at.saturating_mul(1_000)).map(|(start, end)| {
                     DirtyWindow {
-                        table: job.table.name().into(),
+                        table: job.name.clone(),
                         user_id: correction.user_id.clone(),
                         start_us: start / 1_000,
                         end_us: end / 1_000,
