@@ -11,16 +11,22 @@
 
 mod aggregate;
 mod checkpoint;
+mod closing;
 mod connector;
 mod connectors;
+mod debezium;
 mod error;
 mod exchange;
 mod functions;
+mod keyed;
+mod locate;
+mod operator;
 mod parse;
 mod pipeline;
 mod plan;
 mod program;
 mod table;
+mod updating;
 mod window;
 
 pub use checkpoint::CheckpointStore;
@@ -29,7 +35,7 @@ pub use connector::{
     SourceOffset,
 };
 pub use connectors::{Blackhole, SingleFile};
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, Location, Result};
 pub use pipeline::{JobStart, JobStatus, Pipeline, PipelineHandle, PipelineOptions, PipelineStatus};
 pub use program::{KeyColumn, Output, Program};
 pub use table::{Generated, TableDef, TableKind, Watermark};

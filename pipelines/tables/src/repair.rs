@@ -111,6 +111,12 @@ impl Repair {
             for output in program.outputs() {
                 let Some(path) = output.table.options.get("path") else { continue };
                 let name = path.rsplit('/').next().unwrap_or_default();
+                if let Some(WindowKind::Session { .. }) = output.windows {
+                    return Err(Error::Invalid(format!(
+                        "table {name}: sessions have no bounds that a repair could recompute alone; keep the session \
+                         query in another sink, or group it by tumble or hop"
+                    )));
+                }
                 if name != "events" && name != CORRECTIONS {
                     let (program, output) = (Arc::clone(program), output.clone());
                     jobs.push(Job { name: name.into(), program, output });

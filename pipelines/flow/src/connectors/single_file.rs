@@ -58,8 +58,9 @@ impl Connector for SingleFile {
 fn check_format(table: &TableDef) -> Result<()> {
     match table.options.get("format").map(String::as_str) {
         None | Some("json") => Ok(()),
+        Some("debezium_json") if table.writes_changes() => Ok(()),
         Some(other) => Err(Error::Invalid(format!(
-            "table {}: single_file has no format '{other}'; write format = 'json'",
+            "table {}: single_file has no format '{other}'; write format = 'json' (a sink: or 'debezium_json')",
             table.name
         ))),
     }

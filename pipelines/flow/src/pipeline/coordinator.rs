@@ -1,19 +1,22 @@
 //! Runs the epochs: barrier, staged sinks, durable checkpoint, commits.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
-use arrow::datatypes::{Field, Schema};
+use arrow::array::{AsArray, RecordBatch, TimestampNanosecondArray, UInt32Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::datatypes::{Field, Schema, TimestampNanosecondType};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::PipelineOptions;
 use super::messages::{Ack, Counters, JobCounters, SinkCommand, SourceCommand, WantFull};
-use crate::aggregate::{AggregateSpec, Snapshot, SpecWindows, distinct_rows};
+use crate::aggregate::distinct_rows;
 use crate::checkpoint::{CheckpointStore, JobState, Manifest, Run, SinkState, StageState, VERSION};
-use crate::{EpochObserver, EpochSummary, Error, Result, SinkEpoch, SourceOffset, TableDef};
+use crate::operator::Snapshot;
+use crate::plan::LateKeys;
+use crate::{EpochObserver, EpochSummary, Error, Result, SinkEpoch, SourceOffset, TableDef, WindowKind};
 
 /// More state files than this are written anew as one.
 const RUNS_MAX: usize = 32;
@@ -35,8 +38,9 @@ pub(super) struct Group {
 
 /// The tasks of one stage.
 pub(super) struct StageTasks {
-    pub(super) spec: Arc<AggregateSpec>,
     pub(super) sink: usize,
+    /// How its late keys are told to the sink.
+    pub(super) late: LateKeys,
     pub(super) tasks: usize,
     pub(super) runs: Vec<Run>,
     pub(super) want_full: Arc<WantFull>,
@@ -45,7 +49,6 @@ pub(super) struct StageTasks {
 /// The task of one sink.
 pub(super) struct SinkTasks {
     pub(super) table: TableDef,
-    pub(super) keys: Vec<(usize, usize)>,
     pub(super) commands: mpsc::Sender<SinkCommand>,
 }
 
@@ -265,7 +268,7 @@ impl Coordinator {
 
     /// Writes state and late keys, and gives the checkpoint that names them.
     async fn persist(&mut self, epoch: u64, collected: Collected) -> Result<Manifest> {
-        let mut manifest = Manifest { version: VERSION, epoch, jobs: std::collections::BTreeMap::new() };
+        let mut manifest = Manifest { version: VERSION, epoch, jobs: BTreeMap::new() };
         let Collected { sources, stages, sinks } = collected;
         for (index, ((job, stages), sinks)) in self.jobs.iter_mut().zip(stages).zip(sinks).enumerate() {
             let mut state = JobState { identity: job.identity.clone(), ..JobState::default() };
@@ -286,9 +289,13 @@ impl Coordinator {
             let mut late = vec![0; job.sinks.len()];
             let (mut rows, mut bytes) = (0, 0);
             for (at, (stage, answers)) in job.stages.iter_mut().zip(stages).enumerate() {
-                let file = format!("state-{}-{at}-{epoch:020}.parquet", file_name(&job.name));
-                let stage_state =
-                    persist_stage(&self.store, stage, &file, answers, &mut dirty, &mut late).await?;
+                let file = format!("state-{}-{at}-{epoch:020}", file_name(&job.name));
+                let (stage_state, found) = persist_stage(&self.store, stage, &file, answers).await?;
+                late[stage.sink] += stage_state.late_rows;
+                let sink = &job.sinks[stage.sink].table;
+                for batch in found {
+                    dirty[stage.sink].push(in_sink_terms(sink, &stage.late, &batch)?);
+                }
                 rows += stage_state.runs.iter().map(|r| r.rows).sum::<usize>();
                 bytes += stage_state.runs.iter().map(|r| r.bytes).sum::<usize>();
                 state.stages.push(stage_state);
@@ -299,13 +306,13 @@ impl Coordinator {
                 job.sinks.iter().zip(sinks).zip(dirty).zip(late)
             {
                 let mut file = None;
-                if let Some(keys) = in_sink_terms(sink, &dirty)? {
+                if let Some(keys) = distinct(&dirty)? {
                     let name = format!(
                         "late-{}-{}-{epoch:020}.parquet",
                         file_name(&job.name),
                         file_name(&sink.table.name)
                     );
-                    self.store.write(&name, vec![keys]).await?;
+                    self.store.write(&name, 0, vec![keys]).await?;
                     file = Some(name);
                 }
                 let options = sink.table.options.clone();
@@ -339,49 +346,73 @@ async fn persist_stage(
     stage: &mut StageTasks,
     file: &str,
     answers: Vec<(i64, Snapshot)>,
-    dirty: &mut [Vec<RecordBatch>],
-    late: &mut [u64],
-) -> Result<StageState> {
-    let full = stage.want_full.get();
-    let (mut parts, mut held, mut late_rows) = (Vec::new(), 0, 0);
+) -> Result<(StageState, Vec<RecordBatch>)> {
+    let mut full = stage.want_full.get();
+    let (mut parts, mut dirty, mut held, mut late_rows) = (Vec::new(), Vec::new(), 0, 0);
     let mut watermark_ns = i64::MAX;
     for (watermark, snapshot) in answers {
         watermark_ns = watermark_ns.min(watermark);
         parts.extend(snapshot.parts);
         held += snapshot.rows;
+        full |= snapshot.whole;
         late_rows += snapshot.late_rows;
-        if matches!(stage.spec.windows, SpecWindows::Of(_)) {
-            dirty[stage.sink].extend(snapshot.dirty);
-        }
+        dirty.extend(snapshot.dirty);
     }
-    late[stage.sink] += late_rows;
     if full || held == 0 {
         stage.runs.clear();
     }
-    if held > 0 && !parts.is_empty() {
-        stage.runs.push(store.write(file, parts).await?);
+    if held > 0 {
+        for (table, parts) in by_table(parts) {
+            stage.runs.push(store.write(&format!("{file}-{table}.parquet"), table, parts).await?);
+        }
     }
     let written: usize = stage.runs.iter().map(|r| r.rows).sum();
     // Rows of closed panes and repeated keys: writing anew costs no more than what was written since.
     stage.want_full.set(stage.runs.len() > RUNS_MAX || written > 2 * held + 4096);
-    Ok(StageState { watermark_ns, late_rows, runs: stage.runs.clone() })
+    Ok((StageState { watermark_ns, late_rows, runs: stage.runs.clone() }, dirty))
 }
 
-/// Late keys under the sink's names and types.
-fn in_sink_terms(sink: &SinkTasks, dirty: &[RecordBatch]) -> Result<Option<RecordBatch>> {
-    let mut parts = Vec::with_capacity(dirty.len());
-    for batch in dirty {
-        let mut fields = batch.schema().fields()[..2].to_vec();
-        let mut columns = batch.columns()[..2].to_vec();
-        for &(key, column) in &sink.keys {
-            let field = sink.table.physical.field(column);
-            fields.push(Arc::new(Field::new(field.name(), field.data_type().clone(), true)));
-            columns.push(arrow::compute::cast(batch.column(2 + key), field.data_type())?);
-        }
-        parts.push(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?);
+fn by_table(parts: Vec<(usize, RecordBatch)>) -> BTreeMap<usize, Vec<RecordBatch>> {
+    let mut tables: BTreeMap<usize, Vec<RecordBatch>> = BTreeMap::new();
+    for (table, part) in parts {
+        tables.entry(table).or_default().push(part);
     }
+    tables
+}
+
+/// Late windows and keys of a stage under the sink's names and types.
+fn in_sink_terms(table: &TableDef, late: &LateKeys, batch: &RecordBatch) -> Result<RecordBatch> {
+    let batch = &late.outer.iter().try_fold(batch.clone(), |batch, kind| in_windows(&batch, *kind))?;
+    let mut fields = batch.schema().fields()[..2].to_vec();
+    let mut columns = batch.columns()[..2].to_vec();
+    for &(key, column) in &late.columns {
+        let field = table.physical.field(column);
+        fields.push(Arc::new(Field::new(field.name(), field.data_type().clone(), true)));
+        columns.push(arrow::compute::cast(batch.column(2 + key), field.data_type())?);
+    }
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
+
+/// The windows of `kind` that hold the last instant of each window of the batch.
+fn in_windows(batch: &RecordBatch, kind: WindowKind) -> Result<RecordBatch> {
+    let (mut rows, mut starts, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+    let inner = batch.column(1).as_primitive::<TimestampNanosecondType>().values();
+    for (row, &inner) in (0_u32..).zip(inner) {
+        for (start, end) in kind.windows(inner.saturating_sub(1)) {
+            rows.push(row);
+            starts.push(start);
+            ends.push(end);
+        }
+    }
+    let mut columns = take_record_batch(batch, &UInt32Array::from(rows))?.columns().to_vec();
+    columns[0] = Arc::new(TimestampNanosecondArray::from(starts));
+    columns[1] = Arc::new(TimestampNanosecondArray::from(ends));
+    Ok(RecordBatch::try_new(batch.schema(), columns)?)
+}
+
+fn distinct(parts: &[RecordBatch]) -> Result<Option<RecordBatch>> {
     let Some(first) = parts.first() else { return Ok(None) };
-    distinct_rows(&concat_batches(&first.schema(), &parts)?).map(Some)
+    distinct_rows(&concat_batches(&first.schema(), parts)?).map(Some)
 }
 
 /// What is told of a checkpoint.
