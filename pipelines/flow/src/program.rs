@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::parse::{Insert, Parsed, parse};
 use crate::plan::{JobPlan, Origin, Rewriter, SinkPlan, Target, compile_job, innermost, origin};
-use crate::{Error, Result, TableDef, TableKind, WindowKind, functions};
+use crate::{Error, PlanNode, Result, TableDef, TableKind, WindowKind, functions};
 
 /// A group key of a windowed query, and where the sink keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +48,7 @@ pub struct Program {
     outputs: Vec<Output>,
     pub(crate) plan: JobPlan,
     explained: String,
+    trees: Vec<PlanNode>,
 }
 
 impl std::fmt::Debug for Program {
@@ -75,12 +76,14 @@ impl Program {
         let mut plan = JobPlan { sources: used, stages: Vec::new(), sinks: Vec::new() };
         let mut outputs = Vec::new();
         let mut explained = String::new();
+        let mut trees = Vec::new();
         let state = context.state();
         for (table, query) in planned(name, &parsed, &context, Target::Stream).await? {
             let windows = innermost(&query);
             let origins = (0..table.physical.fields().len()).map(|i| origin(&query, i)).collect::<Vec<_>>();
             let optimised = state.optimize(&query).map_err(Error::plan(format!("{name}: optimising")))?;
             explained.push_str(&format!("sink {}\n{}\n", table.name, optimised.display_indent()));
+            trees.push(PlanNode::of_sink(&table, &optimised));
             let sink = plan.sinks.iter().position(|s| s.table.name == table.name);
             let index = sink.unwrap_or(plan.sinks.len());
             let inputs = compile_job(name, &state, &optimised, index, &mut plan)?;
@@ -109,7 +112,7 @@ impl Program {
             plan.sinks.push(SinkPlan { table, inputs, keys, windows });
         }
         let identity = Sha256::digest(&parsed.identity).iter().map(|b| format!("{b:02x}")).collect();
-        Ok(Self { name: name.to_owned(), identity, parsed, outputs, plan, explained })
+        Ok(Self { name: name.to_owned(), identity, parsed, outputs, plan, explained, trees })
     }
 
     /// Name of the job.
@@ -140,6 +143,12 @@ impl Program {
     #[must_use]
     pub fn explain(&self) -> &str {
         &self.explained
+    }
+
+    /// The same plan as trees, one for each INSERT.
+    #[must_use]
+    pub fn plan_trees(&self) -> &[PlanNode] {
+        &self.trees
     }
 
     /// The same program as a batch: one query a sink, its columns in the sink's names and types. Sources are
