@@ -5,6 +5,7 @@
 
 mod groups;
 mod panes;
+mod sliding;
 
 use std::sync::Arc;
 
