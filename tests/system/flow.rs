@@ -168,7 +168,7 @@ fn misuse_and_bad_input_are_answered_in_words() {
     fails(&["run", &job, "--set", "input=/absent", "--set", &output], "is not a file");
     fails(&["run", &job, "--set", &input, "--set", &output, "--resume"], "run without --resume");
     fails(&["run", &job, "--set", &input, "--set", &output], "line 2, byte 36");
-    std::fs::write(at("bad.sql"), format!("{SQL} ORDER BY n")).unwrap();
+    std::fs::write(at("bad.sql"), format!("{SQL} ORDER BY total")).unwrap();
     fails(&["check", &at("bad.sql")], "order when you read the table");
     std::fs::write(at("diary.txt"), "dear diary").unwrap();
     let elsewhere = folder.path().to_str().unwrap();
