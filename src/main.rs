@@ -39,6 +39,9 @@ enum Command {
     Simulate(commands::simulate::Args),
     /// Answer a read-only SQL query over the tables.
     Sql(commands::sql::Args),
+    /// One streaming job by itself, over files, without a home.
+    #[command(subcommand)]
+    Flow(commands::flow::Flow),
     /// Prove that every table equals its SQL in batch; exit code 1 when one does not.
     Verify,
     /// Recompute now what late rows and corrections made dirty.
@@ -65,10 +68,14 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // A job run in the foreground says its failure itself, once.
+    let level = match cli.command {
+        Command::Flow(_) => "error,crave_flow::pipeline=off",
+        _ => "warn,qdrant_edge=error,crave=info",
+    };
     tracing_subscriber::fmt()
         .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("CRAVE_LOG")
-                .unwrap_or_else(|_| "warn,qdrant_edge=error,crave=info".into()),
+            tracing_subscriber::EnvFilter::try_from_env("CRAVE_LOG").unwrap_or_else(|_| level.into()),
         )
         .with_writer(std::io::stderr)
         .json()
@@ -91,6 +98,14 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match &cli.command {
+        // These make no home and read no configuration.
+        Command::Flow(flow) => return commands::flow::run(flow, cli.json).await,
+        Command::Bench(commands::bench::Bench::Flow(args)) => {
+            return commands::bench::flow::run(args, cli.json);
+        }
+        _ => {}
+    }
     let config = Config::load(cli.config.as_deref())?;
     let home = Home::open(&cli.home, &config.shared)?;
     match cli.command {
@@ -106,6 +121,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Restore(args) => commands::backup::restore(&home, &args, cli.json),
         Command::Bench(bench) => commands::bench::run(&home, &bench, cli.json).await,
         Command::Models(models) => commands::models::run(&home, &models, cli.json).await,
+        Command::Flow(flow) => commands::flow::run(&flow, cli.json).await,
         Command::Doctor => commands::doctor::run(&home, &config, cli.json),
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod dead;
 pub(crate) mod doctor;
+pub(crate) mod flow;
 pub(crate) mod import;
 pub(crate) mod models;
 pub(crate) mod reconcile;

@@ -72,7 +72,7 @@ impl Node {
             let programs: Vec<_> =
                 jobs::parse(home, config.flow.jobs()).await?.into_iter().map(Arc::new).collect();
             let markers = Arc::new(markers::Markers(Arc::clone(&log)));
-            let repairer = Repair::new(Arc::clone(&tables), dirty, Arc::clone(&observer), &programs, markers);
+            let repairer = Repair::new(Arc::clone(&tables), dirty, Arc::clone(&observer), &programs, markers)?;
             let repairer = Arc::new(repairer);
             repair = Some(Arc::clone(&repairer));
             tasks.spawn(streams.supervise(pipeline, Arc::clone(&health), stopping.clone()));

@@ -5,6 +5,7 @@
 mod bad_input;
 mod browser;
 mod crash;
+mod flow;
 mod imports;
 mod insight;
 mod operator;

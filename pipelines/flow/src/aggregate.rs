@@ -6,6 +6,7 @@
 mod groups;
 mod panes;
 mod sessions;
+mod sliding;
 
 use std::ops::Range;
 use std::sync::Arc;

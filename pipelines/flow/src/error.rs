@@ -90,6 +90,15 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
+    /// What a source holds does not fit its table.
+    #[error("{what}")]
+    Input {
+        /// Where it stands and what to do.
+        what: String,
+        /// The cause.
+        #[source]
+        source: arrow::error::ArrowError,
+    },
     /// A file could not be read or written.
     #[error("{what}")]
     Io {
@@ -132,7 +141,7 @@ impl Error {
             }
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::Connector { transient: true, .. } | Self::Io { .. } => ErrorKind::Unavailable,
-            Self::Checkpoint { .. } => ErrorKind::Corrupt,
+            Self::Checkpoint { .. } | Self::Input { .. } => ErrorKind::Corrupt,
             Self::Connector { .. } | Self::Arrow { .. } | Self::Internal(_) => ErrorKind::Internal,
         }
     }

@@ -21,7 +21,7 @@ use crate::plan::{
     JobPlan, LateKeys, Origin, Origins, Rewriter, SinkPlan, Target, as_changes, compile_job, is_updating,
     leaves, origins, windows_of_rows,
 };
-use crate::{Error, Location, Result, TableDef, TableKind, WindowKind, functions};
+use crate::{Error, Location, PlanNode, Result, TableDef, TableKind, WindowKind, functions};
 
 /// A group key of a windowed query, and where the sink keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +56,7 @@ pub struct Program {
     outputs: Vec<Output>,
     pub(crate) plan: JobPlan,
     explained: String,
+    trees: Vec<PlanNode>,
 }
 
 impl std::fmt::Debug for Program {
@@ -85,6 +86,7 @@ impl Program {
         let mut outputs = Vec::new();
         let mut explained = String::new();
         let mut columns = Vec::new();
+        let mut trees = Vec::new();
         let state = context.state();
         for Planned { table, plan: query, at } in planned(name, &parsed, &context, Target::Stream).await? {
             let updating = is_updating(&query);
@@ -103,6 +105,7 @@ impl Program {
             let found = (0..table.physical.fields().len()).map(|i| origins(&query, i)).collect::<Vec<_>>();
             let optimised = state.optimize(&query).map_err(Error::plan(format!("{name}: optimising")))?;
             let _ = writeln!(explained, "sink {}\n{}", table.name, optimised.display_indent());
+            trees.push(PlanNode::of_sink(&table, &optimised));
             let sink = plan.sinks.iter().position(|s| s.table.name == table.name);
             let index = sink.unwrap_or(plan.sinks.len());
             let mut inputs = compile_job(name, &state, &optimised, index, &mut plan)?;
@@ -122,7 +125,7 @@ impl Program {
         }
         tell_late_keys(&mut plan, &columns);
         let identity = Sha256::digest(&parsed.identity).iter().map(|b| format!("{b:02x}")).collect();
-        Ok(Self { name: name.to_owned(), identity, parsed, outputs, plan, explained })
+        Ok(Self { name: name.to_owned(), identity, parsed, outputs, plan, explained, trees })
     }
 
     /// Name of the job.
@@ -153,6 +156,12 @@ impl Program {
     #[must_use]
     pub fn explain(&self) -> &str {
         &self.explained
+    }
+
+    /// The same plan as trees, one for each INSERT.
+    #[must_use]
+    pub fn plan_trees(&self) -> &[PlanNode] {
+        &self.trees
     }
 
     /// The same program as a batch: one query a sink, its columns in the sink's names and types. Sources are

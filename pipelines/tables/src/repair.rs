@@ -99,13 +99,15 @@ impl Job {
 impl Repair {
     /// Repairs the Delta outputs of `programs`, apart from the bronze tables that repair reads.
     ///
+    /// # Errors
+    /// When an output cannot be recomputed a part at a time.
     pub fn new(
         tables: Arc<Tables>,
         dirty: Arc<Dirty>,
         observer: Arc<Observer>,
         programs: &[Arc<Program>],
         followers: Arc<dyn Followers>,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let mut jobs = Vec::new();
         for program in programs {
             for output in program.outputs() {
@@ -123,7 +125,7 @@ impl Repair {
                 }
             }
         }
-        Self { followers, tables, dirty, observer, jobs }
+        Ok(Self { followers, tables, dirty, observer, jobs })
     }
 
     pub(crate) fn jobs(&self) -> &[Job] {

@@ -15,6 +15,7 @@ use arrow::datatypes::TimestampNanosecondType;
 use async_trait::async_trait;
 
 use super::groups::Groups;
+use super::sliding::Sliding;
 use super::{AggregateSpec, SpecWindows, distinct_rows};
 use crate::functions::window_array;
 use crate::operator::{Operator, Snapshot};
@@ -36,6 +37,8 @@ pub(crate) struct Panes {
     spec: Arc<AggregateSpec>,
     /// By (start, end); the end of a hop's pane is one slide after its start.
     panes: BTreeMap<(i64, i64), Pane>,
+    /// Merged panes of a hop's last window.
+    sliding: Sliding,
     watermark_ns: i64,
     /// Frozen since the last snapshot.
     fresh: Vec<RecordBatch>,
@@ -49,6 +52,7 @@ impl Panes {
         Self {
             spec,
             panes: BTreeMap::new(),
+            sliding: Sliding::default(),
             watermark_ns,
             fresh: Vec::new(),
             dirty: Vec::new(),
@@ -86,6 +90,10 @@ impl Panes {
             }
             if self.done_at(pane) <= self.watermark_ns {
                 continue;
+            }
+            if pane.1 <= self.watermark_ns {
+                // It is in merged states already.
+                self.sliding.clear();
             }
             let pane = self.panes.entry(pane).or_default();
             let live = match &mut pane.live {
@@ -169,15 +177,12 @@ impl Panes {
             }
             let start = end - kind.width_ns();
             let spec = Arc::clone(&self.spec);
-            let mut groups = Groups::new(&spec)?;
-            for (&(pane_start, pane_end), pane) in self.panes.range_mut((start, i64::MIN)..(end, i64::MIN)) {
-                if let Some(part) = freeze(&spec, (pane_start, pane_end), pane)? {
-                    self.fresh.push(part);
-                }
-                for part in &pane.frozen {
-                    groups.merge(&spec, part)?;
-                }
+            for (&bounds, pane) in self.panes.range_mut((start, i64::MIN)..(end, i64::MIN)) {
+                self.fresh.extend(freeze(&spec, bounds, pane)?);
             }
+            let panes = self.panes.range((start, i64::MIN)..(end, i64::MIN));
+            let parts = panes.map(|(&(from, _), pane)| (from, pane.frozen.as_slice())).collect::<Vec<_>>();
+            let groups = self.sliding.window(&spec, (start, end), &parts)?;
             if groups.len() > 0 {
                 out.push(self.output((start, end), groups)?);
             }
@@ -185,6 +190,9 @@ impl Panes {
                 self.panes.pop_first();
             }
             closed_to = end;
+        }
+        if self.panes.is_empty() {
+            self.sliding.clear();
         }
         Ok(out)
     }
@@ -294,7 +302,7 @@ fn bounds(window: (i64, i64), rows: usize) -> (TimestampNanosecondArray, Timesta
     )
 }
 
-fn windowed(
+pub(super) fn windowed(
     schema: &arrow::datatypes::SchemaRef,
     window: (i64, i64),
     columns: &[ArrayRef],

@@ -71,6 +71,12 @@ struct Collected {
     sinks: Vec<Vec<(i64, serde_json::Value)>>,
 }
 
+/// How a task ended.
+type Ended = Result<Result<()>, tokio::task::JoinError>;
+
+/// How long the cause of a failure may come after its first effect.
+const CAUSE_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
+
 pub(super) struct Coordinator {
     store: CheckpointStore,
     observer: Option<Arc<dyn EpochObserver>>,
@@ -155,7 +161,7 @@ impl Coordinator {
                 }
             };
             tokio::select! {
-                done = self.tasks.join_next() => return Err(failure(done)),
+                done = self.tasks.join_next() => return Err(failure(&mut self.tasks, done).await),
                 Some(ack) = self.acks.recv() => self.note(&ack),
                 command = commands.recv() => match command {
                     Some(Command::Checkpoint(reply)) => {
@@ -201,7 +207,8 @@ impl Coordinator {
         self.activity_seen = self.counters.activity.load(Ordering::Relaxed);
         for source in &self.sources {
             if source.send(SourceCommand::Barrier(epoch)).await.is_err() {
-                return Err(failure(self.tasks.join_next().await));
+                let done = self.tasks.join_next().await;
+                return Err(failure(&mut self.tasks, done).await);
             }
         }
         let collected = self.collect().await?;
@@ -242,7 +249,7 @@ impl Coordinator {
         let mut missing = self.sources.len() + stages + sinks;
         while missing > 0 {
             let ack = tokio::select! {
-                done = self.tasks.join_next() => return Err(failure(done)),
+                done = self.tasks.join_next() => return Err(failure(&mut self.tasks, done).await),
                 Some(ack) = self.acks.recv() => ack,
             };
             missing -= 1;
@@ -333,7 +340,8 @@ impl Coordinator {
                 let staged = state.staged.clone();
                 let command = SinkCommand::Commit { epoch: manifest.epoch, staged, reply };
                 if sink.commands.send(command).await.is_err() || answer.await.is_err() {
-                    return Err(failure(self.tasks.join_next().await));
+                    let done = self.tasks.join_next().await;
+                    return Err(failure(&mut self.tasks, done).await);
                 }
             }
         }
@@ -459,10 +467,19 @@ fn file_name(name: &str) -> String {
     })
 }
 
-fn failure(done: Option<Result<Result<()>, tokio::task::JoinError>>) -> Error {
-    match done {
-        Some(Ok(Err(error))) => error,
-        Some(Err(error)) => Error::Internal(format!("a task died: {error}")),
-        Some(Ok(Ok(()))) | None => Error::Internal("a task ended early".into()),
+/// Why the pipeline cannot go on. Tasks that lose a neighbour end as well, and may be seen first: the cause is the
+/// first error that is not of that kind.
+async fn failure(tasks: &mut JoinSet<Result<()>>, mut done: Option<Ended>) -> Error {
+    let mut lesser = Error::Internal("a task ended early".into());
+    while let Some(ended) = done {
+        match ended {
+            Ok(Err(Error::Internal(text))) => lesser = Error::Internal(text),
+            Ok(Err(error)) => return error,
+            Err(error) => return Error::Internal(format!("a task died: {error}")),
+            Ok(Ok(())) => {}
+        }
+        // The one that failed has ended or is about to; others may wait for input for ever.
+        done = tokio::time::timeout(CAUSE_WITHIN, tasks.join_next()).await.ok().flatten();
     }
+    lesser
 }
