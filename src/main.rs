@@ -56,6 +56,8 @@ enum Command {
     /// The embedding model that finds memories by meaning.
     #[command(subcommand)]
     Models(commands::models::Models),
+    /// Run the streaming jobs on an Arroyo cluster: check, publish, deploy, watch, stop.
+    Deploy(commands::deploy::Args),
     /// Check this machine and home.
     Doctor,
 }
@@ -102,6 +104,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Restore(args) => commands::backup::restore(&home, &args, cli.json),
         Command::Bench(bench) => commands::bench::run(&home, &bench, cli.json).await,
         Command::Models(models) => commands::models::run(&home, &models, cli.json).await,
+        Command::Deploy(args) => Box::pin(commands::deploy::run(&config, &args, cli.json)).await,
         Command::Doctor => commands::doctor::run(&home, &config, cli.json),
     }
 }

@@ -23,6 +23,7 @@ use crave_lake::Lake;
 use crave_schemas::{Clock, SystemClock};
 use crave_tables::{DeltaConnector, Dirty, Observer, Repair, Tables};
 pub(crate) use feeder::{BATCH_EVENTS, Fate};
+pub(crate) use jobs::JOBS;
 pub(crate) use memories::open as open_memories;
 use tokio::{sync::watch, task::JoinSet};
 
