@@ -70,7 +70,7 @@ pub(crate) async fn run(config: &Config, args: &Args, json: bool) -> anyhow::Res
         return Ok(ExitCode::SUCCESS);
     }
     let client = client(address)?;
-    let wanted = wanted(config, &jobs, args.replace, pipeline)?;
+    let wanted = wanted(config, &jobs, args.replace, &pipeline)?;
     // Options of the configuration may be misspelt, or be ones that Arroyo would ignore.
     let mut configured = wanted.jobs.iter().flat_map(|job| portable(&job.name, &job.sql));
     if let Some(finding) = configured.find(|f| f.level == Level::Stops) {
@@ -114,7 +114,7 @@ fn wanted(
     config: &Config,
     jobs: &[(&str, &str)],
     replace: bool,
-    pipeline: impl Fn(&str) -> String,
+    pipeline: &dyn Fn(&str) -> String,
 ) -> anyhow::Result<Wanted> {
     let arroyo = &config.arroyo;
     let pairs = |options: &[String]| {
@@ -245,7 +245,7 @@ mod tests {
         config.arroyo.brokers = "kafka:9092".into();
         config.log.prefix = "prod.".into();
         let jobs = chosen(&[]).unwrap();
-        let wanted = wanted(&config, &jobs, false, |name| format!("p.{name}")).unwrap();
+        let wanted = wanted(&config, &jobs, false, &|name| format!("p.{name}")).unwrap();
         assert_eq!(wanted.jobs.len(), JOBS.len());
         let recency = wanted.jobs.iter().find(|job| job.name == "recency").unwrap();
         assert!(recency.sql.contains("path = 's3://bucket/lake/recency'"), "{}", recency.sql);
@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         let config = Config::load(None).unwrap();
-        let error = wanted(&config, &chosen(&[]).unwrap(), false, str::to_owned).unwrap_err().to_string();
+        let error = wanted(&config, &chosen(&[]).unwrap(), false, &str::to_owned).unwrap_err().to_string();
         assert!(error.contains("arroyo.brokers") || error.contains("arroyo.lake"), "{error}");
         assert!(chosen(&["gold".into()]).unwrap_err().to_string().contains("there are events, corrections"));
         assert!(client("").unwrap_err().to_string().contains("--arroyo URL"));

@@ -180,3 +180,17 @@ async fn the_program_of_both_engines_runs_here() {
     let whole: i64 = objects(&whole).iter().map(|row| row["rows"].as_i64().unwrap()).sum();
     assert_eq!((code, objects(&out)[0]["n"].as_i64()), (0, Some(whole)), "{out}");
 }
+
+/// The command's contract without a cluster: 0 when the jobs are portable, 1 when nobody answers.
+#[test]
+fn the_command_without_a_cluster() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, out) = crave(folder.path(), &["--json", "deploy", "--dry-run", "--arroyo", ""]);
+    assert_eq!(code, 0);
+    assert!(objects(&out)[0]["portable"].as_array().unwrap().len() >= 8, "{out}");
+    // Port 1 answers nobody.
+    let (code, _) = crave(folder.path(), &["deploy", "--status", "--arroyo", "http://127.0.0.1:1"]);
+    assert_eq!(code, 1);
+    let (code, _) = crave(folder.path(), &["deploy", "--only", "nothing"]);
+    assert_eq!(code, 1);
+}

@@ -2,8 +2,9 @@
 //!
 //! `a_stand_in_…` uses a stand-in for `arroyo-udf-plugin` (its macro only makes the function public), because the real
 //! one brings its own Arrow and is not in this workspace; everything else is the real text with the real dependencies.
-//! `the_real_plugin_…` is ignored: it fetches the plugin and builds Arrow 51, some minutes. Run it after a change of a
-//! function: `cargo test --workspace --test arroyo_source -- --ignored`.
+//! `the_real_plugin_…` is ignored: it fetches the plugin and builds Arrow 51, some minutes; it also calls a function over
+//! the plugin's own C interface. Run it after a change of a function: `cargo test --workspace -- --ignored real_plugin`.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::{fmt::Write as _, fs, path::Path, process::Command};
 
@@ -160,13 +161,39 @@ async fn a_stand_in_for_the_macro_gives_the_same_values() {
     }
 }
 
-#[test]
+/// Calls the function as an Arroyo worker does: columns in over the C interface, NULLs among them, a column out.
+const RUN: &str = r#"
+    #[test]
+    fn columns() {
+        use arroyo_udf_plugin::arrow::array::{Array, Int64Array, StringArray, make_array};
+        use arroyo_udf_plugin::{FfiArraySchema, FfiArrays, RunResult, arrow::ffi::from_ffi};
+        let utc = StringArray::from(vec![Some("2026-01-10T23:30:00"), Some("2026-07-10T12:00:00"), None]);
+        let offset = Int64Array::from(vec![Some(60), None, Some(0)]);
+        let zone = StringArray::from(vec![None, Some("America/New_York"), None]);
+        let given = FfiArrays::from_vec(vec![utc.to_data(), offset.to_data(), zone.to_data()]);
+        let RunResult::Ok(FfiArraySchema(array, schema)) = super::__run(given) else { panic!("it panicked") };
+        let hours = make_array(unsafe { from_ffi(array, &schema) }.unwrap());
+        let hours = hours.as_any().downcast_ref::<Int64Array>().unwrap();
+        assert_eq!(hours.iter().collect::<Vec<_>>(), [Some(0), Some(8), None]);
+    }
+"#;
+
+#[tokio::test]
 #[ignore = "fetches arroyo-udf-plugin and builds Arrow 51: some minutes"]
-fn the_real_plugin_compiles_each() {
+async fn the_real_plugin_compiles_each_and_gives_the_same_values() {
     let folder = tempfile::tempdir().unwrap();
     write_workspace(folder.path(), &[]);
-    for udf in arroyo_udfs() {
+    for mut udf in arroyo_udfs() {
+        let mut checks = String::new();
+        for (call, sql) in TABLE.iter().filter(|(call, _)| call.split('(').next() == Some(udf.name)) {
+            writeln!(checks, "        assert_eq!(super::{call}.show(), {:?});", ours(sql).await).unwrap();
+        }
+        let run = if udf.name == "local_hour" { RUN } else { "" };
+        let values = format!("    #[test]\n    fn values() {{\n{checks}    }}\n");
+        write!(udf.source, "\n#[cfg(test)]\nmod check {{\n{SHOW}{values}{run}}}\n").unwrap();
         write_crate(folder.path(), &udf, "cdylib", "\"^0.2.0\"");
     }
+    // As Arroyo builds it, then with the checks.
     cargo(folder.path(), &["build", "--quiet"]);
+    cargo(folder.path(), &["test", "--quiet"]);
 }

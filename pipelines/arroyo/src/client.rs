@@ -204,7 +204,7 @@ impl Client {
     ) -> Result<Vec<u8>, Error> {
         let mut tried = 0;
         loop {
-            let error = match self.once(method.clone(), path, body.clone(), what, limit).await {
+            let error = match Box::pin(self.once(method.clone(), path, body.clone(), what, limit)).await {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) => error,
             };

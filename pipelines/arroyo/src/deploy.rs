@@ -98,7 +98,7 @@ pub async fn deploy(
     }
     for (job, action) in &plan.jobs {
         let shell = Shell { client, job, wanted, watch };
-        shell.act(action, tell).await?;
+        Box::pin(shell.act(action, tell)).await?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Protocol tests: deployments against a server of our own that follows Arroyo's REST API and its job states
 //! ([`server`]). They show what is sent and what is made of the answers, not that Arroyo runs the queries: that is
 //! `tests/system/arroyo.rs`, where `ARROYO_URL` is set.
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::large_futures, reason = "a test fails by panicking")]
 
 mod server;
 
