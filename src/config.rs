@@ -17,6 +17,7 @@ pub(crate) struct Config {
     pub(crate) repair: Repair,
     pub(crate) limits: Limits,
     pub(crate) sql: Sql,
+    pub(crate) arroyo: Arroyo,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -92,6 +93,20 @@ pub(crate) struct Sql {
     pub(crate) concurrent_max: usize,
 }
 
+/// Where an Arroyo cluster is, and what it reaches; its token comes from the environment only.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Arroyo {
+    pub(crate) url: String,
+    pub(crate) lake: String,
+    pub(crate) brokers: String,
+    pub(crate) parallelism: u64,
+    #[serde(with = "humantime_serde")]
+    pub(crate) checkpoint_interval: Duration,
+    pub(crate) kafka: Vec<String>,
+    pub(crate) delta: Vec<String>,
+}
+
 impl Config {
     /// Reads and checks the configuration; `file` must exist when it is given.
     pub(crate) fn load(file: Option<&Path>) -> anyhow::Result<Self> {
@@ -140,6 +155,21 @@ impl Config {
         anyhow::ensure!(sensible.contains(&interval), "flow.checkpoint_interval must be 50ms to 10m");
         anyhow::ensure!(self.limits.events_per_s > 0.0, "limits.events_per_s must be above 0");
         anyhow::ensure!(self.limits.batch_events_max > 0, "limits.batch_events_max must be above 0");
+        self.arroyo.check()
+    }
+}
+
+impl Arroyo {
+    fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!((1..=1024).contains(&self.parallelism), "arroyo.parallelism must be 1 to 1024");
+        let allowed = Duration::from_secs(1)..=Duration::from_secs(86_400);
+        let interval = &self.checkpoint_interval;
+        anyhow::ensure!(allowed.contains(interval), "arroyo.checkpoint_interval must be 1s to 1d");
+        let mut options = self.kafka.iter().chain(&self.delta);
+        anyhow::ensure!(
+            options.all(|option| option.contains('=')),
+            "arroyo.kafka and arroyo.delta must hold KEY=VALUE strings"
+        );
         Ok(())
     }
 }

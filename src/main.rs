@@ -62,6 +62,8 @@ enum Command {
     /// The embedding model that finds memories by meaning.
     #[command(subcommand)]
     Models(commands::models::Models),
+    /// Run the streaming jobs on an Arroyo cluster: check, publish, deploy, watch, stop.
+    Deploy(commands::deploy::Args),
     /// Check this machine and home.
     Doctor,
 }
@@ -125,6 +127,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Flow(Flow::Deploy(args)) => {
             commands::flow::deploy::run(&home, &config, &args, cli.json).await
         }
+        Command::Deploy(args) => Box::pin(commands::deploy::run(&config, &args, cli.json)).await,
         Command::Doctor => commands::doctor::run(&home, &config, cli.json),
     }
 }

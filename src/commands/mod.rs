@@ -3,6 +3,7 @@
 pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod dead;
+pub(crate) mod deploy;
 pub(crate) mod doctor;
 pub(crate) mod flow;
 pub(crate) mod import;

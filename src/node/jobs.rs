@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::home::Home;
 
-const JOBS: &[(&str, &str)] = &[
+/// Name and SQL of every job.
+pub(crate) const JOBS: &[(&str, &str)] = &[
     ("events", include_str!("../../sql/jobs/events.sql")),
     ("corrections", include_str!("../../sql/jobs/corrections.sql")),
     ("cravings", include_str!("../../sql/jobs/cravings.sql")),

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 #![allow(clippy::large_futures, clippy::needless_pass_by_value, reason = "tests")]
 
+mod arroyo;
 mod bad_input;
 mod browser;
 mod crash;

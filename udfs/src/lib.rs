@@ -2,7 +2,7 @@
 //!
 //! In: columns of a query. Out: columns. The same functions serve streaming jobs, batch recompute, ad-hoc SQL
 //! and (called as Rust) retrieval, so that one number has one meaning. Aggregates are plain SQL over sum, count,
-//! min and max, so that panes merge.
+//! min and max, so that panes merge. [`arroyo_udfs`] gives them to an Arroyo cluster.
 //!
 //! | in SQL | gives |
 //! |---|---|
@@ -19,6 +19,7 @@
 //! | `get_first_json_object(json, path)` | the first match as JSON text, as Arroyo's |
 //! | `extract_json(json, path)` | all matches as a list of JSON texts, as Arroyo's |
 
+mod arroyo;
 mod day;
 mod json;
 mod local;
@@ -26,7 +27,11 @@ mod marker;
 mod recency;
 mod registry;
 mod sleep;
+// Part of Arroyo's text; compiled here to be tested.
+#[cfg(test)]
+mod times;
 
+pub use arroyo::{ArroyoUdf, arroyo_udfs};
 pub use day::{day_part, season};
 pub use json::{JsonPath, JsonPathError};
 pub use local::{local_time, tz_known};

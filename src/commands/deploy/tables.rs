@@ -1,0 +1,47 @@
+//! The Delta tables of deployed jobs, made before Arroyo would: with our properties, and times as instants.
+
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::Context as _;
+use crave_flow::Program;
+use crave_tables::Tables;
+
+/// Makes the tables that `jobs` write when `lake` is a folder of this machine; gives what must be done by hand
+/// otherwise. Arroyo would make a missing table with times without a zone and another writer's features.
+pub(super) async fn create(jobs: &[(&str, &str)], lake: &str) -> anyhow::Result<Option<String>> {
+    let Some(folder) = lake.strip_prefix("file://") else {
+        let why = "it would make them with times without a zone";
+        return Ok(Some(format!("make the tables under {lake} before Arroyo does ({why})")));
+    };
+    let tables = Tables::new(Path::new(folder));
+    let variables = BTreeMap::from([("lake".to_owned(), folder.to_owned())]);
+    for (name, sql) in jobs {
+        let program = Box::pin(Program::parse(name, sql, &variables)).await;
+        let program = program.with_context(|| format!("sql/jobs/{name}.sql"))?;
+        for output in program.outputs().iter().filter(|o| o.table.connector().is_ok_and(|c| c == "delta")) {
+            let path = output.table.option("path")?;
+            let table = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+            let made = tables.open(table, &output.table.physical).await;
+            made.with_context(|| format!("the table {table} in {folder}"))?;
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::JOBS;
+
+    #[tokio::test]
+    async fn a_shared_folder_gets_every_table_and_a_bucket_a_word() {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = format!("file://{}", folder.path().display());
+        assert_eq!(create(JOBS, &lake).await.unwrap(), None);
+        assert_eq!(create(JOBS, &lake).await.unwrap(), None, "a second time they are there");
+        for table in ["events", "corrections", "cravings", "recency", "daily_parts", "trend_parts"] {
+            assert!(folder.path().join(table).join("_delta_log").is_dir(), "{table}");
+        }
+        assert!(create(JOBS, "s3://bucket/lake").await.unwrap().unwrap().contains("s3://bucket/lake"));
+    }
+}
