@@ -132,6 +132,9 @@ impl Sums {
     /// Keys and results of keys and partial states.
     fn results(&self, state: &RecordBatch) -> Result<RecordBatch> {
         let groups = state.num_rows();
+        if groups == 0 {
+            return Ok(RecordBatch::new_empty(Arc::clone(&self.spec.output)));
+        }
         let mut accumulators = Accumulators::new(&self.spec)?;
         accumulators.merge(&self.spec, state, &(0..groups).collect::<Vec<_>>(), groups)?;
         let mut columns = state.columns()[..self.spec.keys].to_vec();
