@@ -147,7 +147,7 @@ async fn both_engines_give_the_same_rows() {
     let of = |lake: String| BTreeMap::from([("input_dir".into(), text(&inputs)), ("lake".into(), lake)]);
     let program = Box::pin(Program::parse("hourly", HOURLY, &of("file:///lake".into()))).await.unwrap();
     let table = &program.outputs()[0].table;
-    Tables::new(&arroyos.join("lake")).open("hourly", &table.physical).await.unwrap();
+    Tables::new(&arroyos.join("lake")).open("hourly", &table.physical, false).await.unwrap();
     on_arroyo(&client, "hourly", HOURLY, &of(format!("file://{}", text(&arroyos.join("lake"))))).await;
     on_flow(&home, "hourly", HOURLY, &of(text(&home.join("lake")))).await;
     let table = |home: &Path| {

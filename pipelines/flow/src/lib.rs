@@ -5,8 +5,20 @@
 //! (dirty keys), so that the caller recomputes them. The same program also runs as a batch
 //! ([`Program::batch`]); both give the same rows (DESIGN FL-1).
 //!
-//! Way of a row: reader → generated columns and watermark → projection and filter → exchange by key → panes →
-//! projection → sink. [`Pipeline`] runs several programs in one process with one checkpoint over all of them.
+//! Way of a row: reader → generated columns and watermark → projection and filter → exchange by key → operator →
+//! projection → sink. An operator is keyed state: panes (`tumble`, `hop`), sessions, rows that wait until their window
+//! closes (windowed joins, `OVER (PARTITION BY window …)`), or what an updating query keeps for `updating_ttl`.
+//! [`Pipeline`] runs several programs in one process with one checkpoint over all of them.
+//!
+//! Dialect: Arroyo's. Projections, filters, UNNEST, views, CTEs, UNION; `tumble`, `hop` and `session` in `GROUP BY`,
+//! windowed again or grouped again by their window; inner and outer joins of windowed queries on their window; window
+//! functions partitioned by a window; updating aggregates, DISTINCT and joins into sinks with
+//! `format = 'debezium_json'`. Anything else is refused while planning, with its place, the reason, and what to write.
+//!
+//! What is late: a row none of whose windows is open any more is in no window; each window that it missed is told as
+//! dirty. A session has no bounds before it is computed: there `[row, row + gap)` of the key is told, and every session
+//! that overlaps it is to be computed again.
+//!
 //! The engine knows no connector by name but its own small ones ([`SingleFile`], [`Filesystem`], [`Impulse`],
 //! [`Blackhole`]).
 

@@ -201,6 +201,7 @@ impl Program {
 pub(crate) fn session() -> SessionContext {
     let config = SessionConfig::new()
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
+        .set_bool("datafusion.sql_parser.collect_spans", true)
         .with_target_partitions(1);
     let context = SessionContext::new_with_config(config);
     crave_udfs::register(&context);
@@ -284,7 +285,11 @@ async fn query_plan(name: &str, context: &SessionContext, query: &Query) -> Resu
     let statement = DfStatement::Statement(Box::new(Statement::Query(Box::new(query.clone()))));
     let state = context.state();
     let plan = Box::pin(state.statement_to_plan(statement));
-    plan.await.map_err(Error::plan(format!("{name}: planning {query}")))
+    plan.await.map_err(|error| {
+        let at =
+            error.diagnostic().and_then(|d| d.span).map(|s| format!(":{}:{}", s.start.line, s.start.column));
+        Error::plan(format!("{name}{}: planning a query", at.unwrap_or_default()))(error)
+    })
 }
 
 /// A projection onto the sink's columns, by position or by the names the INSERT gives.

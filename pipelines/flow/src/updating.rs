@@ -16,3 +16,6 @@ pub(crate) use join::UpdatingJoin;
 const OUTPUT_ROWS: usize = 8192;
 /// Rows that wait for a barrier, at most, before a stage computes what they change.
 const PENDING_ROWS_MAX: usize = 65_536;
+
+#[cfg(test)]
+mod tests;

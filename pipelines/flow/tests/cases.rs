@@ -17,7 +17,7 @@ async fn check(name: &str, folder: &Path, input: &Path) {
     for parallelism in [1, 3] {
         let case = Case::new(folder, input);
         case.run(options(parallelism)).await;
-        assert_same(&format!("{name} whole at {parallelism}"), &case.rows(), &case.expected());
+        assert_same(&format!("{name} whole at {parallelism}"), &case.repaired().await, &case.expected());
     }
 
     let case = Case::new(folder, input);
@@ -27,10 +27,10 @@ async fn check(name: &str, folder: &Path, input: &Path) {
     case.run(stop.clone()).await;
     let before = case.written();
     case.run(options(3)).await;
-    assert_same(&format!("{name} stopped at 2, resumed at 3"), &case.rows(), &case.expected());
+    assert_same(&format!("{name} stopped at 2, resumed at 3"), &case.repaired().await, &case.expected());
     // Once more from the end: nothing is written twice.
     case.run(options(1)).await;
-    assert_same(&format!("{name} resumed at its end"), &case.rows(), &case.expected());
+    assert_same(&format!("{name} resumed at its end"), &case.repaired().await, &case.expected());
     assert!(before <= case.written());
 
     // Many checkpoints on the way, so that state is merged, written anew and cleaned up.
@@ -43,7 +43,7 @@ async fn check(name: &str, folder: &Path, input: &Path) {
     let mut often = options(2);
     often.checkpoint_rows = Some(256);
     case.run(often).await;
-    assert_same(&format!("{name} in small epochs"), &case.rows(), &case.expected());
+    assert_same(&format!("{name} in small epochs"), &case.repaired().await, &case.expected());
 
     assert_same(&format!("{name} as a batch"), &Case::new(folder, input).batch().await, &case.expected());
 }

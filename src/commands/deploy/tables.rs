@@ -21,7 +21,7 @@ pub(super) async fn create(jobs: &[(&str, &str)], lake: &str) -> anyhow::Result<
         for output in program.outputs().iter().filter(|o| o.table.connector().is_ok_and(|c| c == "delta")) {
             let path = output.table.option("path")?;
             let table = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-            let made = tables.open(table, &output.table.physical).await;
+            let made = tables.open(table, &output.table.physical, false).await;
             made.with_context(|| format!("the table {table} in {folder}"))?;
         }
     }

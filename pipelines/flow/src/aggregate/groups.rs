@@ -35,7 +35,8 @@ impl Accumulators {
         Ok(())
     }
 
-    /// Adds partial states in the state schema of the stage.
+    /// Adds partial states in the state schema of the stage; as for [`Self::update`], each group up to `groups` has
+    /// a row in this batch or had one before.
     pub(crate) fn merge(
         &mut self,
         spec: &AggregateSpec,

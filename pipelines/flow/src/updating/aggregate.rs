@@ -106,10 +106,12 @@ impl Sums {
         let slots = found.iter().copied().flatten().collect::<Vec<_>>();
         let before = self.store.gather(&slots)?;
 
-        let of_before = (0..groups).filter(|&row| found[row].is_some()).collect::<Vec<_>>();
+        // In one batch: an accumulator takes each of the groups it is told of for one that has a row in it.
+        let both = concat_batches(&spec.state_schema, [&before, &delta])?;
+        let of_before = (0..groups).filter(|&row| found[row].is_some());
+        let of_both = of_before.chain(0..groups).collect::<Vec<_>>();
         let mut now = Accumulators::new(&spec)?;
-        now.merge(&spec, &before, &of_before, groups)?;
-        now.merge(&spec, &delta, &(0..groups).collect::<Vec<_>>(), groups)?;
+        now.merge(&spec, &both, &of_both, groups)?;
         let mut columns = delta.columns()[..spec.keys].to_vec();
         columns.extend(now.into_state()?);
         let now = RecordBatch::try_new(Arc::clone(&spec.state_schema), columns)?;
@@ -132,6 +134,9 @@ impl Sums {
     /// Keys and results of keys and partial states.
     fn results(&self, state: &RecordBatch) -> Result<RecordBatch> {
         let groups = state.num_rows();
+        if groups == 0 {
+            return Ok(RecordBatch::new_empty(Arc::clone(&self.spec.output)));
+        }
         let mut accumulators = Accumulators::new(&self.spec)?;
         accumulators.merge(&self.spec, state, &(0..groups).collect::<Vec<_>>(), groups)?;
         let mut columns = state.columns()[..self.spec.keys].to_vec();

@@ -129,6 +129,15 @@ impl Sink for Writer {
 #[derive(Default)]
 pub(crate) struct Remember(pub(crate) Mutex<BTreeMap<u64, EpochSummary>>);
 
+impl Remember {
+    /// Every dirty window of a sink.
+    pub(crate) fn dirty(&self, table: &str) -> Vec<RecordBatch> {
+        let epochs = self.0.lock().unwrap();
+        let sinks = epochs.values().flat_map(|e| &e.sinks).filter(|s| s.table == table);
+        sinks.filter_map(|s| s.dirty.clone()).collect()
+    }
+}
+
 #[async_trait]
 impl EpochObserver for Remember {
     async fn decided(&self, epoch: &EpochSummary) -> Result<()> {

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub(crate) mod memory;
+pub(crate) mod repair;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,7 +12,9 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::json::writer::{LineDelimited, WriterBuilder};
-use crave_flow::{CheckpointStore, Connectors, Pipeline, PipelineOptions, Program, SingleFile};
+use crave_flow::{
+    CheckpointStore, Connectors, EpochObserver, Pipeline, PipelineOptions, Program, SingleFile,
+};
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use serde_json::{Map, Value};
@@ -31,6 +34,7 @@ pub(crate) struct Case {
     pub(crate) sql: String,
     pub(crate) input: PathBuf,
     pub(crate) expected: PathBuf,
+    pub(crate) observer: Arc<memory::Remember>,
     folder: tempfile::TempDir,
 }
 
@@ -40,6 +44,7 @@ impl Case {
             sql: std::fs::read_to_string(folder.join("query.sql")).unwrap(),
             input: input.to_owned(),
             expected: folder.join("expected.json"),
+            observer: Arc::default(),
             folder: tempfile::tempdir().unwrap(),
         }
     }
@@ -62,7 +67,9 @@ impl Case {
         let program = self.program().await.unwrap();
         let store = CheckpointStore::local(self.folder.path().join("checkpoints")).unwrap();
         let connectors = Connectors::built_in().with("single_file", Arc::new(SingleFile { batch_rows: 256 }));
-        let handle = Pipeline::start(vec![program], &connectors, store, None, options).await.unwrap();
+        let observer = Arc::clone(&self.observer) as Arc<dyn EpochObserver>;
+        let handle =
+            Pipeline::start(vec![program], &connectors, store, Some(observer), options).await.unwrap();
         handle.join().await.unwrap();
         let status = handle.status();
         assert_eq!((status.finished, status.failure), (true, None));
@@ -76,6 +83,14 @@ impl Case {
     /// What it has written; of an updating query the rows that its changes leave.
     pub(crate) fn rows(&self) -> Vec<Map<String, Value>> {
         self.folded(rows_of(&std::fs::read_to_string(self.output()).unwrap()))
+    }
+
+    /// What it has written, with the dirty windows as the batch has them; only a case marked `--late` has any.
+    pub(crate) async fn repaired(&self) -> Vec<Map<String, Value>> {
+        let dirty = self.observer.dirty("output");
+        assert_eq!(!dirty.is_empty(), self.sql.contains("\n--late\n"), "{}", self.sql);
+        let output = self.program().await.unwrap().outputs()[0].clone();
+        repair::repaired(&output, self.rows(), &dirty, &self.expected())
     }
 
     pub(crate) fn expected(&self) -> Vec<Map<String, Value>> {

@@ -110,14 +110,7 @@ impl Rewriter<'_> {
                         "join the two sides on their window too, or leave the window out",
                     ));
                 }
-                let outer = window.nullable(input.schema()).unwrap_or(false);
-                if outer && !window.to_string().contains("coalesce") {
-                    return Err(self.unsupported(
-                        &Find::GroupBy,
-                        "a window that an outer join may leave NULL as a group key",
-                        "group by coalesce(a.window, b.window)",
-                    ));
-                }
+                self.never_null(&Find::GroupBy, &window, input.schema())?;
                 self.keyed(aggregate, Windows::Inherited { window }, Some(at), input)
             }
         }

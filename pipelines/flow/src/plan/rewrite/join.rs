@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use datafusion::common::{ExprSchema, JoinType};
 use datafusion::functions::core::expr_fn::get_field;
+use datafusion::logical_expr::type_coercion::binary::comparison_coercion;
 use datafusion::logical_expr::utils::{conjunction, find_valid_equijoin_key_pair, split_conjunction_owned};
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Join, LogicalPlan, Operator};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Join, LogicalPlan, Operator, cast};
 
 use super::{Rewriter, Target, extension};
 use crate::functions::window_type;
@@ -32,6 +33,7 @@ impl Rewriter<'_> {
         let (right, _) = self.plan(&join.right, false)?;
         let (pairs, rest) = equalities(join).map_err(fail())?;
         let (windows, keys) = windows_and_keys(join, pairs);
+        let keys = alike(join, keys).map_err(fail())?;
         if keys.is_empty() && windows.is_none() {
             return Err(self.unsupported(
                 &Find::Join,
@@ -68,6 +70,8 @@ impl Rewriter<'_> {
                 "give both sides a window in GROUP BY",
             ));
         }
+        self.never_null(&Find::Join, &l, left.schema())?;
+        self.never_null(&Find::Join, &r, right.schema())?;
         let stand = |side: usize, plan: &LogicalPlan| stand_in(side, plan.schema()).map_err(fail());
         let body = build(stand(0, &left)?, stand(1, &right)?)?;
         let (lefts, rights) = keys.into_iter().unzip();
@@ -97,6 +101,18 @@ fn equalities(join: &Join) -> datafusion::common::Result<(Pairs, Option<Expr>)> 
         }
     }
     Ok((pairs, conjunction(rest)))
+}
+
+/// Both sides of each pair in one type, so that equal keys are in the same task.
+fn alike(join: &Join, pairs: Pairs) -> datafusion::common::Result<Pairs> {
+    let typed = |(l, r): (Expr, Expr)| {
+        let (a, b) = (l.get_type(join.left.schema())?, r.get_type(join.right.schema())?);
+        Ok(match comparison_coercion(&a, &b).filter(|_| a != b) {
+            Some(common) => (cast(l, common.clone()), cast(r, common)),
+            None => (l, r),
+        })
+    };
+    pairs.into_iter().map(typed).collect()
 }
 
 /// Takes the pair of windows out: written as a whole, or as its start and its end.

@@ -48,6 +48,7 @@ impl Rewriter<'_> {
                 "give the inner query a window in GROUP BY",
             ));
         }
+        self.never_null(&Find::Over, &of, input.schema())?;
         let stand = stand_in(0, input.schema());
         let body = build(stand.map_err(Error::plan(format!("{}: planning OVER", self.program)))?)?;
         Ok(extension(PerWindow {

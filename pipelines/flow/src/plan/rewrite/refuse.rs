@@ -1,7 +1,8 @@
 //! What is refused: where it stands, why, and what to write instead.
 
+use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 
 use super::Rewriter;
 use crate::locate::{Find, locate};
@@ -47,6 +48,19 @@ impl Rewriter<'_> {
                 &Find::Subquery,
                 "a subquery inside an expression",
                 "write it as a join (on the window too, to join as windows close)",
+            ));
+        }
+        Ok(())
+    }
+
+    /// A window says when its rows may leave, so there must be one.
+    pub(super) fn never_null(&self, find: &Find<'_>, window: &Expr, schema: &DFSchema) -> Result<()> {
+        let coalesced = matches!(window, Expr::ScalarFunction(call) if call.func.name() == "coalesce");
+        if !coalesced && window.nullable(schema).unwrap_or(false) {
+            return Err(self.unsupported(
+                find,
+                "a window that an outer join may leave NULL",
+                "use the window of the side that is kept, or coalesce(a.window, b.window)",
             ));
         }
         Ok(())

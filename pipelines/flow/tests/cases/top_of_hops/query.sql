@@ -1,0 +1,16 @@
+-- the best of each hop
+CREATE TABLE events (
+  ts TIMESTAMP NOT NULL,
+  id BIGINT NOT NULL,
+  who TEXT,
+  n BIGINT NOT NULL,
+  WATERMARK FOR ts AS ts - INTERVAL '10 minutes'
+) WITH (connector = 'single_file', path = '$input_dir/events.json', format = 'json', type = 'source');
+
+CREATE TABLE output ("start" TIMESTAMP, "end" TIMESTAMP, who TEXT, total BIGINT, place BIGINT)
+WITH (connector = 'single_file', path = '$output_path', format = 'json', type = 'sink');
+
+INSERT INTO output
+SELECT window.start, window.end, who, total, place FROM (
+  SELECT *, row_number() OVER (PARTITION BY window ORDER BY total DESC, who) AS place FROM (
+    SELECT hop(INTERVAL '1 hour', INTERVAL '3 hours') AS window, who, sum(n) AS total FROM events GROUP BY window, who)) WHERE place <= 1;
