@@ -11,8 +11,8 @@ test: setup dashboard   ## set up all, pass the tests
 	scripts/kafka.sh run $(MAKE) --no-print-directory test-kafka
 	cd serving/dashboard && npm test
 
-test-kafka:             ## on the broker that KAFKA_BOOTSTRAP names: the log's suite, the main job, the kills
-	cargo test --workspace --quiet -- kafka spine:: crash::
+test-kafka:             ## on the broker that KAFKA_BOOTSTRAP names: the log's suite, the main job, the kills, parts apart
+	cargo test --workspace --quiet -- kafka spine:: crash:: parts::
 
 check:                  ## format, lints, documentation, dependency rules
 	scripts/check.sh

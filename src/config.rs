@@ -12,6 +12,7 @@ use serde::Deserialize;
 pub(crate) struct Config {
     pub(crate) server: Server,
     pub(crate) log: Log,
+    pub(crate) shared: Shared,
     pub(crate) flow: Flow,
     pub(crate) repair: Repair,
     pub(crate) limits: Limits,
@@ -38,6 +39,14 @@ pub(crate) struct Log {
     pub(crate) heartbeat: Duration,
 }
 
+/// What processes on one machine share beside a log in Kafka; each has a home of its own for the rest.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Shared {
+    pub(crate) lake: String,
+    pub(crate) accounts: String,
+}
+
 /// Where the event log is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -46,9 +55,10 @@ pub(crate) enum LogKind {
     Kafka,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Flow {
+    pub(crate) jobs: String,
     #[serde(with = "humantime_serde")]
     pub(crate) checkpoint_interval: Duration,
     pub(crate) parallelism: usize,
@@ -161,6 +171,13 @@ impl Arroyo {
             "arroyo.kafka and arroyo.delta must hold KEY=VALUE strings"
         );
         Ok(())
+    }
+}
+
+impl Flow {
+    /// The folder of jobs, where one is set.
+    pub(crate) fn jobs(&self) -> Option<&Path> {
+        (!self.jobs.is_empty()).then(|| Path::new(&self.jobs))
     }
 }
 

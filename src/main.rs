@@ -4,6 +4,7 @@ mod commands;
 mod config;
 mod home;
 mod node;
+mod operator;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -38,8 +39,13 @@ enum Command {
     Simulate(commands::simulate::Args),
     /// Answer a read-only SQL query over the tables.
     Sql(commands::sql::Args),
+    /// One streaming job by itself, over files, without a home.
+    #[command(subcommand)]
+    Flow(commands::flow::Flow),
     /// Prove that every table equals its SQL in batch; exit code 1 when one does not.
     Verify,
+    /// Recompute now what late rows and corrections made dirty.
+    Reconcile,
     /// Bearer tokens of devices.
     #[command(subcommand)]
     Token(commands::token::Token),
@@ -64,10 +70,14 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // A job run in the foreground says its failure itself, once.
+    let level = match cli.command {
+        Command::Flow(_) => "error,crave_flow::pipeline=off",
+        _ => "warn,qdrant_edge=error,crave=info",
+    };
     tracing_subscriber::fmt()
         .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("CRAVE_LOG")
-                .unwrap_or_else(|_| "warn,qdrant_edge=error,crave=info".into()),
+            tracing_subscriber::EnvFilter::try_from_env("CRAVE_LOG").unwrap_or_else(|_| level.into()),
         )
         .with_writer(std::io::stderr)
         .json()
@@ -90,20 +100,30 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match &cli.command {
+        // These make no home and read no configuration.
+        Command::Flow(flow) => return commands::flow::run(flow, cli.json).await,
+        Command::Bench(commands::bench::Bench::Flow(args)) => {
+            return commands::bench::flow::run(args, cli.json);
+        }
+        _ => {}
+    }
     let config = Config::load(cli.config.as_deref())?;
-    let home = Home::open(&cli.home)?;
+    let home = Home::open(&cli.home, &config.shared)?;
     match cli.command {
         Command::Up(args) => commands::up::run(&home, &config, &args).await,
         Command::Import(args) => commands::import::run(&home, &config, &args, cli.json).await,
         Command::Simulate(args) => commands::simulate::run(&home, &config, &args, cli.json).await,
         Command::Sql(args) => commands::sql::run(&home, &config, &args, cli.json).await,
         Command::Verify => commands::verify::run(&home, &config, cli.json).await,
+        Command::Reconcile => commands::reconcile::run(&home, &config, cli.json).await,
         Command::Token(token) => commands::token::run(&home, &token, cli.json).await,
         Command::Dead(dead) => commands::dead::run(&home, &config, &dead, cli.json).await,
         Command::Backup(args) => commands::backup::backup(&home, &config, &args, cli.json),
         Command::Restore(args) => commands::backup::restore(&home, &args, cli.json),
         Command::Bench(bench) => commands::bench::run(&home, &bench, cli.json).await,
         Command::Models(models) => commands::models::run(&home, &models, cli.json).await,
+        Command::Flow(flow) => commands::flow::run(&flow, cli.json).await,
         Command::Deploy(args) => Box::pin(commands::deploy::run(&config, &args, cli.json)).await,
         Command::Doctor => commands::doctor::run(&home, &config, cli.json),
     }

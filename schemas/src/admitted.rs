@@ -80,13 +80,13 @@ impl Admitted {
     }
 }
 
-/// Times as RFC 3339 with microseconds and `Z`: the form that Arrow's JSON reader and Arroyo both take.
+/// Times in the form of [`crate::event::micros`].
 mod micros {
     use chrono::{DateTime, Utc};
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     pub(super) fn serialize<S: Serializer>(at: &DateTime<Utc>, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&at.format("%Y-%m-%dT%H:%M:%S%.6fZ"))
+        to.serialize_str(&crate::event::micros(*at))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<DateTime<Utc>, D::Error> {

@@ -1,6 +1,6 @@
 //! The envelope: who, when, where from; parsed from bytes and checked.
 
-use chrono::{DateTime, Duration, FixedOffset, Utc};
+use chrono::{DateTime, Duration, FixedOffset, SecondsFormat, Utc};
 use chrono_tz::Tz;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -169,7 +169,7 @@ impl Event {
         if let Some(version) = &self.app_version {
             let _ = write!(out, r#","app_version":{}"#, serde_json::Value::from(version.as_str()));
         }
-        let time = self.event_time.format("%Y-%m-%dT%H:%M:%S%.6fZ");
+        let time = micros(self.event_time);
         let _ = write!(out, r#","kind":"{}","event_time":"{time}""#, self.kind.as_str());
         if let Some(offset) = self.tz_offset_min {
             let _ = write!(out, r#","tz_offset_min":{offset}"#);
@@ -181,19 +181,26 @@ impl Event {
         out
     }
 
-    /// Hash of [`Event::to_json`].
+    /// Hash of [`Event::to_json`]; [`body_hash`] where that text is at hand.
     #[must_use]
     pub fn body_hash(&self) -> BodyHash {
-        hash(self.to_json().as_bytes())
+        body_hash(&self.to_json())
     }
 }
 
-/// First half of SHA-256.
-pub(crate) fn hash(bytes: &[u8]) -> BodyHash {
-    let digest = Sha256::digest(bytes);
+/// The hash of a canonical form: the first half of its SHA-256.
+#[must_use]
+pub fn body_hash(canonical: &str) -> BodyHash {
+    let digest = Sha256::digest(canonical.as_bytes());
     let mut half = BodyHash::default();
     half.copy_from_slice(&digest[..16]);
     half
+}
+
+/// RFC 3339 with microseconds and `Z`: the form that Arrow's JSON reader and Arroyo both take. (Not `format`: it reads
+/// its pattern anew for each event.)
+pub(crate) fn micros(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
 fn names<T: Copy>(all: &[T], name: fn(T) -> &'static str) -> String {

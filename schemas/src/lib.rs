@@ -21,7 +21,7 @@ mod refusal;
 pub use admitted::{Admitted, HEARTBEAT};
 pub use arrow_schema::{events_schema, utc_micros};
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use event::{BodyHash, Event, LIMITS, Limits, SCHEMA_VERSION};
+pub use event::{BodyHash, Event, LIMITS, Limits, SCHEMA_VERSION, body_hash};
 pub use ids::{DeviceId, EventId, UserId};
 pub use json_schema::json_schemas;
 pub use kind::{Kind, Source};

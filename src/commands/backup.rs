@@ -17,8 +17,8 @@ use crate::{
     home::Home,
 };
 
-/// At the top of a home, not part of a backup: the lock, and what a bench left.
-const LEFT_OUT: [&str; 2] = ["lock", "bench"];
+/// At the top of a home, not part of a backup: the lock, a server's socket, and what a bench left.
+const LEFT_OUT: [&str; 3] = ["lock", "crave.sock", "bench"];
 
 /// Flags of `backup`.
 #[derive(Debug, clap::Args)]
@@ -41,6 +41,11 @@ pub(crate) fn backup(home: &Home, config: &Config, args: &Backup, json: bool) ->
         config.log.kind == LogKind::Local,
         "the event log is in Kafka, which a copy of this home does not hold; back the cluster's topics up with its own tools"
     );
+    let shared = [home.lake(), home.accounts()].iter().any(|path| !path.starts_with(home.path()));
+    anyhow::ensure!(
+        !shared,
+        "tables or accounts lie outside this home (section [shared]); back those up where they are"
+    );
     let _lock = home.lock()?;
     anyhow::ensure!(!args.to.exists(), "{}: exists; give a new folder", args.to.display());
     // A name of its own until it is whole: a backup cut short is never taken for one.
@@ -56,7 +61,9 @@ pub(crate) fn backup(home: &Home, config: &Config, args: &Backup, json: bool) ->
 
 pub(crate) fn restore(home: &Home, args: &Restore, json: bool) -> anyhow::Result<ExitCode> {
     let _lock = home.lock()?;
-    let used = fs::read_dir(home.path())?.filter_map(Result::ok).any(|e| e.file_name() != "lock");
+    let used = fs::read_dir(home.path())?
+        .filter_map(Result::ok)
+        .any(|e| !LEFT_OUT.iter().any(|name| e.file_name() == *name));
     anyhow::ensure!(!used, "{}: is not empty; restore into a new --home", home.path().display());
     anyhow::ensure!(args.from.join("log").is_dir(), "{}: is not a backup of crave", args.from.display());
     let copied = copy(&args.from, home.path(), &[])?;
@@ -80,7 +87,10 @@ fn copy(from: &Path, to: &Path, left_out: &[&str]) -> anyhow::Result<Copied> {
         if left_out.iter().any(|name| entry.file_name() == *name) {
             continue;
         }
-        if entry.file_type()?.is_dir() {
+        if entry.file_type()?.is_symlink() {
+            // A table's name: the folder it stands for is copied too.
+            std::os::unix::fs::symlink(fs::read_link(&source)?, &target)?;
+        } else if entry.file_type()?.is_dir() {
             let inner = copy(&source, &target, &[])?;
             copied.files += inner.files;
             copied.bytes += inner.bytes;

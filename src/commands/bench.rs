@@ -1,5 +1,8 @@
 //! `crave bench`: measures this machine through the real server, a child process on a home of its own.
 
+mod events;
+pub(crate) mod flow;
+
 use std::{
     io::{BufRead as _, BufReader},
     path::Path,
@@ -14,7 +17,7 @@ use crave_schemas::{Clock as _, EventId, SystemClock, UserId};
 use serde_json::json;
 
 use super::doctor::sync_rate;
-use crate::home::Home;
+use crate::{config::Shared, home::Home};
 
 /// What to measure.
 #[derive(Debug, Subcommand)]
@@ -31,6 +34,8 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 8)]
         clients: usize,
     },
+    /// Rows a second of streaming queries over files, beside DataFusion batch; needs no home.
+    Flow(flow::Args),
     /// From `POST` to a row in `cravings` by SQL.
     Freshness {
         /// Cravings to send, one after the other.
@@ -44,11 +49,12 @@ pub(crate) async fn run(home: &Home, bench: &Bench, json: bool) -> anyhow::Resul
     if scratch.exists() {
         std::fs::remove_dir_all(&scratch)?;
     }
-    let scratch_home = Home::open(&scratch)?;
+    let scratch_home = Home::open(&scratch, &Shared::default())?;
     let fsync_per_s = sync_rate(&scratch_home)?;
     let mut result = match bench {
         Bench::Ingest { events, batch, clients } => ingest(&scratch_home, *events, *batch, *clients).await?,
         Bench::Freshness { samples } => freshness(&scratch_home, *samples).await?,
+        Bench::Flow(args) => return flow::run(args, json),
     };
     result["fsync_per_s"] = json!(fsync_per_s.round());
     result["optimised"] = json!(!cfg!(debug_assertions));

@@ -12,14 +12,15 @@ use clap::Subcommand;
 use crave_connect::import::{
     ImportItem, ImportReport, Verdict, after, apple_health, csv_map, health_auto_export,
 };
-use crave_schemas::{Code, EventId, UserId};
+use crave_schemas::{Clock as _, Code, EventId, SystemClock, UserId};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     config::Config,
     home::Home,
-    node::{BATCH_EVENTS, Fate, Node},
+    node::{BATCH_EVENTS, Fate},
+    operator::Operator,
 };
 
 /// Flags of `import`.
@@ -115,7 +116,7 @@ struct Progress {
 }
 
 pub(crate) async fn run(home: &Home, config: &Config, args: &Args, json: bool) -> anyhow::Result<ExitCode> {
-    let node = Node::start(home, &config.one_shot()).await?;
+    let operator = Operator::open(home, config).await?;
     let state = home.imports()?.join(format!("{}.json", args.format.identity()?));
     let mut progress: Progress = match fs::read(&state) {
         Ok(bytes) => serde_json::from_slice(&bytes)
@@ -126,20 +127,20 @@ pub(crate) async fn run(home: &Home, config: &Config, args: &Args, json: bool) -
         eprintln!("resuming after record {}", progress.record);
     }
     let bar = progress_bar(fs::metadata(args.format.file())?.len());
-    let mut items = after(args.format.open(node.clock.now())?, progress.record).peekable();
+    let mut items = after(args.format.open(SystemClock.now())?, progress.record).peekable();
     while items.peek().is_some() {
         let batch = next_batch(&mut items);
         bar.set_position(batch.last().map_or(0, |item| item.at));
-        send(&node, &batch, &mut progress).await?;
+        send(&operator, &batch, &mut progress).await?;
         fs::write(&state, serde_json::to_vec(&progress)?)?;
     }
     bar.set_message("computing tables");
-    node.drain().await?;
+    operator.drain().await?;
     bar.finish_and_clear();
     if state.exists() {
         fs::remove_file(&state)?;
     }
-    node.stop().await;
+    operator.close().await;
     let report = progress.report;
     anyhow::ensure!(report.sums_up(), "the counts do not add up: {report:?}; please report this");
     if json {
@@ -169,9 +170,9 @@ fn next_batch(items: &mut std::iter::Peekable<impl Iterator<Item = ImportItem>>)
     batch
 }
 
-async fn send(node: &Node, batch: &[ImportItem], progress: &mut Progress) -> anyhow::Result<()> {
+async fn send(operator: &Operator, batch: &[ImportItem], progress: &mut Progress) -> anyhow::Result<()> {
     let events = batch.iter().filter_map(|item| item.what.as_ref().ok().cloned()).collect();
-    let mut fates = node.feed(events).await?.into_iter();
+    let mut fates = operator.feed(events).await?.into_iter();
     for item in batch {
         let verdict = match &item.what {
             Err(rejected) => Verdict::Rejected(rejected),

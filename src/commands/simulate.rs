@@ -4,13 +4,15 @@
 use std::{fs, path::PathBuf, process::ExitCode};
 
 use crave_connect::simulate::{Options, events};
+use crave_schemas::{Clock as _, SystemClock};
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use serde_json::json;
 
 use crate::{
     config::Config,
     home::Home,
-    node::{BATCH_EVENTS, Fate, Node},
+    node::{BATCH_EVENTS, Fate},
+    operator::Operator,
 };
 
 /// Flags of `simulate`.
@@ -31,8 +33,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(home: &Home, config: &Config, args: &Args, json: bool) -> anyhow::Result<ExitCode> {
-    let node = Node::start(home, &config.one_shot()).await?;
-    let options = Options { users: args.users, days: args.days, seed: args.seed, end: node.clock.now() };
+    let operator = Operator::open(home, config).await?;
+    let options = Options { users: args.users, days: args.days, seed: args.seed, end: SystemClock.now() };
     let mut sent = events(options);
     let bar = ProgressBar::with_draw_target(Some(args.users.into()), ProgressDrawTarget::stderr());
     let (mut accepted, mut duplicate, mut refused) = (0_u64, 0_u64, 0_u64);
@@ -41,7 +43,7 @@ pub(crate) async fn run(home: &Home, config: &Config, args: &Args, json: bool) -
         if batch.is_empty() {
             break;
         }
-        for fate in node.feed(batch).await? {
+        for fate in operator.feed(batch).await? {
             match fate {
                 Fate::Accepted => accepted += 1,
                 Fate::Duplicate => duplicate += 1,
@@ -51,9 +53,9 @@ pub(crate) async fn run(home: &Home, config: &Config, args: &Args, json: bool) -
         bar.set_position(sent.truth().users.len() as u64);
     }
     bar.set_message("computing tables");
-    node.drain().await?;
+    operator.drain().await?;
     bar.finish_and_clear();
-    node.stop().await;
+    operator.close().await;
     let truth = args.truth.clone().unwrap_or_else(|| home.path().join("simulate-truth.json"));
     fs::write(&truth, serde_json::to_vec_pretty(sent.truth())?)?;
     if json {

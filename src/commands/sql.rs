@@ -21,7 +21,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(home: &Home, config: &Config, args: &Args, json: bool) -> anyhow::Result<ExitCode> {
     let tables = Arc::new(Tables::new(&home.lake()));
-    tables.open_existing().await?;
+    tables.refresh().await?;
     let lake = Lake::new(tables, config.sql.bounds())?;
     let scope = match &args.user {
         Some(user) => Scope::User(UserId::new(user.as_str())?),

@@ -1,9 +1,9 @@
-//! `crave up`: all parts in one process, until a signal.
+//! `crave up`: all parts in one process, or some, until a signal.
 
 use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
-use crave_api::{Accounts, App, RateLimit, router};
+use crave_api::{Accounts, App, Faces, RateLimit, router};
 use crave_insight::{Citations, Insights};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::{net::TcpListener, sync::Semaphore};
@@ -11,7 +11,8 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use crate::{
     config::Config,
     home::Home,
-    node::{Node, open_memories},
+    node::{Node, Part, open_memories},
+    operator::listen as operator,
 };
 
 /// Flags of `up`.
@@ -20,17 +21,26 @@ pub(crate) struct Args {
     /// Address to listen on; overrides `server.listen`. Port 0 takes a free one.
     #[arg(long)]
     listen: Option<SocketAddr>,
+    /// Run these parts only, such as `ingest,flow`; all when absent. With a local log the others wait: what comes in is
+    /// durable in the inbox until `flow` runs. Over a log in Kafka, other processes run them (section [shared] of the
+    /// configuration).
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Part::ALL)]
+    only: Vec<Part>,
 }
 
 pub(crate) async fn run(home: &Home, config: &Config, args: &Args) -> anyhow::Result<ExitCode> {
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
     let accounts = Accounts::open(&home.accounts()).await?;
-    let mut node = Node::start(home, config).await?;
+    let mut node = Node::start(home, config, &args.only).await?;
+    let serve = args.only.contains(&Part::Serve);
     // Without its memories the platform still takes in, computes and answers: only notes are not found.
-    let recall = open_memories(home)
-        .await
-        .inspect_err(|error| tracing::error!(cause = ?error, "answers go without notes"))
-        .ok();
+    let recall = match serve {
+        true => open_memories(home)
+            .await
+            .inspect_err(|error| tracing::error!(cause = ?error, "answers go without notes"))
+            .ok(),
+        false => None,
+    };
     if let Some(recall) = &recall {
         node.remember(home, recall);
     }
@@ -54,7 +64,8 @@ pub(crate) async fn run(home: &Home, config: &Config, args: &Args) -> anyhow::Re
         limits,
         rate: Arc::new(RateLimit::default()),
         feeds: Arc::new(Semaphore::new(limits.feeds_max)),
-        health: node.health.clone(),
+        faces: Faces { ingest: args.only.contains(&Part::Ingest), serve },
+        health: node.health.subscribe(),
         metrics,
     };
     let listen = args.listen.unwrap_or(config.server.listen);
@@ -68,10 +79,18 @@ pub(crate) async fn run(home: &Home, config: &Config, args: &Args) -> anyhow::Re
         // Open feeds never end by themselves.
         tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     };
+    let operated = async {
+        let ended = operator(home, Arc::clone(node.core())).await;
+        // Without it commands find no server; the server itself lives on.
+        tracing::warn!(cause = ?ended, "the operator's socket");
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
         result = served => result.context("serving")?,
         () = forced => {}
+        () = operated => {}
     }
+    let _ = std::fs::remove_file(home.socket());
     tracing::info!("stopping");
     node.stop().await;
     Ok(ExitCode::SUCCESS)

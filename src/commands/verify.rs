@@ -2,13 +2,12 @@
 
 use std::process::ExitCode;
 
-use crate::{config::Config, home::Home, node::Node};
+use crate::{config::Config, home::Home, operator::Operator};
 
 pub(crate) async fn run(home: &Home, config: &Config, json: bool) -> anyhow::Result<ExitCode> {
-    let node = Node::start(home, &config.one_shot()).await?;
-    node.drain().await?;
-    let verdicts = node.repair.verify().await?;
-    node.stop().await;
+    let operator = Operator::open(home, config).await?;
+    let verdicts = operator.verify().await?;
+    operator.close().await;
     for verdict in &verdicts {
         if json {
             println!("{}", serde_json::to_string(verdict)?);

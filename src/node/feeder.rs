@@ -7,21 +7,22 @@ use crave_connect::{
     log::{IdKey, Topic, partition_of},
 };
 use crave_schemas::{Code, Event};
+use serde::{Deserialize, Serialize};
 
-use super::Node;
+use super::Core;
 
 /// Events sent at once.
 pub(crate) const BATCH_EVENTS: usize = 10_000;
 
 /// What became of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Fate {
     Accepted,
     Duplicate,
     Refused(Code),
 }
 
-impl Node {
+impl Core {
     /// Appends the new ones of `events` durably and waits until they are admitted, so that the next batch
     /// knows their ids.
     pub(crate) async fn feed(&self, events: Vec<Event>) -> anyhow::Result<Vec<Fate>> {

@@ -129,8 +129,18 @@ impl Task {
                 if *stop.borrow() {
                     return Ok(());
                 }
-                let memories = batch.iter().filter_map(|stored| self.memory(stored));
-                self.upsert(memories.flat_map(Memory::into_chunks).collect()).await?;
+                let (mut memories, mut gone) = (Vec::new(), Vec::new());
+                for record in batch.iter().filter_map(|stored| self.record(stored)) {
+                    match record {
+                        Remembered::Text(memory) => memories.extend(memory.into_chunks()),
+                        Remembered::Gone(change) => gone.push(change),
+                    }
+                }
+                // In either order the higher revision holds.
+                self.upsert(memories).await?;
+                for change in gone {
+                    self.apply(change).await?;
+                }
                 if let Some(last) = batch.last() {
                     position.memories = last.offset + 1;
                     save(&self.file, position)?;
@@ -148,13 +158,13 @@ impl Task {
         Ok(self.log.read(topic, self.partition, from, READ_BYTES, wait).await?)
     }
 
-    /// The memory in a record; one that cannot be read is passed over, and that is told without its text.
-    fn memory(&self, stored: &Stored) -> Option<Memory> {
-        let memory = memory(&stored.record.value);
-        if memory.is_none() {
+    /// What a record says; one that cannot be read is passed over, and that is told without its text.
+    fn record(&self, stored: &Stored) -> Option<Remembered> {
+        let record = remembered(&stored.record.value);
+        if record.is_none() {
             tracing::warn!(partition = self.partition, offset = stored.offset, "a memory cannot be read");
         }
-        memory
+        record
     }
 
     async fn upsert(&self, memories: Vec<Memory>) -> anyhow::Result<()> {
@@ -183,23 +193,40 @@ impl Task {
     }
 }
 
-/// A record of `crave.memories.v1`: the columns of `sql/jobs/memories.sql`.
+/// A record of `crave.memories.v1`: the columns of `sql/jobs/memories.sql`, and of a repair its revision.
 #[derive(Deserialize)]
 struct Row {
     user_id: UserId,
     memory_id: String,
     kind: String,
     event_time: String,
-    text: String,
+    /// Absent when nothing is left to remember.
+    text: Option<String>,
+    #[serde(default)]
+    revision: u32,
 }
 
-fn memory(record: &[u8]) -> Option<Memory> {
+/// What a record of `crave.memories.v1` says.
+#[derive(Debug, PartialEq)]
+enum Remembered {
+    Text(Memory),
+    Gone(Change),
+}
+
+fn remembered(record: &[u8]) -> Option<Remembered> {
     let row: Row = serde_json::from_slice(record).ok()?;
     let kind = match row.kind.as_str() {
         "trend" => SourceKind::Trend,
         kind => source_kind(Kind::from_name(kind)?)?,
     };
-    Some(Memory::new(row.user_id, kind, row.memory_id, time(&row.event_time)?, row.text))
+    let (user, source, revision) = (row.user_id, row.memory_id, row.revision);
+    let Some(text) = row.text else {
+        return Some(Remembered::Gone(Change::Replace { user, kind, source, revision, memory: None }));
+    };
+    Some(Remembered::Text(Memory {
+        revision,
+        ..Memory::new(user, kind, source, time(&row.event_time)?, text)
+    }))
 }
 
 /// A time as the log's sink writes it: UTC, with or without saying so.
@@ -304,7 +331,10 @@ mod tests {
         let record = |kind: &str| {
             let row = json!({ "user_id": "ada", "memory_id": "m1", "kind": kind,
                 "event_time": "2026-01-02T03:04:05.000006", "text": "tired" });
-            memory(&serde_json::to_vec(&row).unwrap()).map(|memory| memory.source_kind)
+            match remembered(&serde_json::to_vec(&row).unwrap()) {
+                Some(Remembered::Text(memory)) => Some(memory.source_kind),
+                _ => None,
+            }
         };
         let table = [
             ("craving", Some(SourceKind::Note)),
@@ -317,7 +347,19 @@ mod tests {
         for (kind, expected) in table {
             assert_eq!(record(kind), expected, "{kind}");
         }
-        assert_eq!(memory(b"{}"), None);
+        assert_eq!(remembered(b"{}"), None);
+        let gone = json!({ "user_id": "ada", "memory_id": "m1", "kind": "trend", "revision": 7, "text": null,
+            "event_time": "2026-01-02T03:04:05.000006" });
+        assert_eq!(
+            remembered(&serde_json::to_vec(&gone).unwrap()),
+            Some(Remembered::Gone(Change::Replace {
+                user: UserId::new("ada").unwrap(),
+                kind: SourceKind::Trend,
+                source: "m1".into(),
+                revision: 7,
+                memory: None,
+            }))
+        );
     }
 
     #[test]
@@ -355,7 +397,7 @@ mod tests {
         assert_eq!(load(&path).unwrap(), Position::default());
     }
 
-    async fn remembered(recall: &Recall, user: &UserId) -> Vec<(String, u32)> {
+    async fn texts(recall: &Recall, user: &UserId) -> Vec<(String, u32)> {
         let (memories, _) = recall.list(user, None, 100).await.unwrap();
         let mut texts: Vec<_> = memories.into_iter().map(|m| (m.text, m.revision)).collect();
         texts.sort();
@@ -400,7 +442,7 @@ mod tests {
             }
             stop.send_replace(true);
             running.await.unwrap();
-            assert_eq!(remembered(&recall, &user).await, expected);
+            assert_eq!(texts(&recall, &user).await, expected);
             assert!(load(&file).unwrap() > Position::default());
             // Once more from the start.
             fs::remove_file(&file).unwrap();

@@ -1,6 +1,10 @@
 //! Runs the streaming jobs and starts them again when they fail: what is acknowledged waits in the log.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use crave_api::Health;
 use crave_connect::{LogConnector, log::EventLog};
@@ -18,6 +22,7 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 
 pub(super) struct Streams {
     home: Home,
+    jobs: Option<PathBuf>,
     connectors: Connectors,
     observer: Arc<Observer>,
     options: PipelineOptions,
@@ -38,12 +43,18 @@ impl Streams {
             checkpoint_interval: Some(config.flow.checkpoint_interval),
             ..PipelineOptions::default()
         };
-        Self { home: home.clone(), connectors, observer, options }
+        Self {
+            home: home.clone(),
+            jobs: config.flow.jobs().map(Path::to_owned),
+            connectors,
+            observer,
+            options,
+        }
     }
 
     /// Starts all jobs from the newest checkpoint.
     pub(super) async fn start(&self) -> anyhow::Result<PipelineHandle> {
-        let programs = jobs::parse(&self.home).await?;
+        let programs = jobs::parse(&self.home, self.jobs.as_deref()).await?;
         let store = CheckpointStore::local(self.home.checkpoints())?;
         let observer = Arc::clone(&self.observer) as Arc<dyn EpochObserver>;
         let handle = Box::pin(Pipeline::start(
@@ -67,7 +78,7 @@ impl Streams {
     pub(super) async fn supervise(
         self,
         first: PipelineHandle,
-        ready: watch::Sender<Health>,
+        health: Arc<watch::Sender<Health>>,
         mut stop: watch::Receiver<bool>,
     ) {
         let (mut handle, mut pause) = (first, Duration::from_millis(200));
@@ -87,9 +98,8 @@ impl Streams {
             if let Err(error) = failed {
                 tracing::error!(%error, cause = ?error, "the streaming jobs failed");
             }
-            ready.send_replace(Health {
-                waiting: vec!["the streaming jobs failed and start again; see the log".into()],
-            });
+            let reason = "the streaming jobs failed and start again; see the log";
+            health.send_if_modified(|health| health.set("flow", Some(reason.into())));
             handle = loop {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(RETRY_MAX);
@@ -101,7 +111,7 @@ impl Streams {
                     Err(error) => tracing::error!(cause = ?error, "the streaming jobs cannot start"),
                 }
             };
-            ready.send_replace(Health::default());
+            health.send_if_modified(|health| health.set("flow", None));
         }
     }
 }

@@ -109,7 +109,7 @@ async fn corrections_retractions_and_old_days_reach_every_table() {
 async fn a_second_process_is_refused_and_health_is_told() {
     let home = tempfile::tempdir().unwrap();
     let server = Server::start(home.path());
-    let (code, _) = crate::support::crave(home.path(), &["verify"]);
+    let (code, _) = crate::support::crave(home.path(), &["up", "--listen", "127.0.0.1:0"]);
     assert_eq!(code, 1, "the home is locked");
     for path in ["/health/live", "/health/ready", "/metrics"] {
         assert_eq!(

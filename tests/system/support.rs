@@ -57,9 +57,14 @@ pub(crate) fn verify(home: &Path) -> Vec<(String, u64)> {
 
 /// A new bearer token of a user.
 pub(crate) fn token(home: &Path, user: &str) -> String {
-    let (code, text) = crave(home, &["token", "add", "--user", user]);
-    assert_eq!(code, 0);
-    text.trim().to_owned()
+    token_with(home, user, &[])
+}
+
+/// The same, with environment variables.
+pub(crate) fn token_with(home: &Path, user: &str, env: &[(&str, String)]) -> String {
+    let output = on(home).args(["token", "add", "--user", user]).envs(env.iter().cloned()).output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 /// A running `crave up`.
@@ -78,6 +83,17 @@ impl Server {
     pub(crate) fn start_with(home: &Path, env: &[(&str, String)]) -> Option<Self> {
         let mut command = on(home);
         command.args(["up", "--listen", "127.0.0.1:0"]).envs(env.iter().cloned());
+        Self::spawn(command)
+    }
+
+    /// Starts some parts only.
+    pub(crate) fn start_only(home: &Path, parts: &str, env: &[(&str, String)]) -> Self {
+        let mut command = on(home);
+        command.args(["up", "--listen", "127.0.0.1:0", "--only", parts]).envs(env.iter().cloned());
+        Self::spawn(command).expect("the server starts")
+    }
+
+    fn spawn(mut command: Command) -> Option<Self> {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

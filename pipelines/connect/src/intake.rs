@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use crave_schemas::{BodyHash, Code, Event, Refusal, UserId};
+use crave_schemas::{BodyHash, Code, Event, Refusal, UserId, body_hash};
 
 use crate::log::{IdEntry, IdKey, IdState, Record};
 
@@ -33,7 +33,7 @@ impl Parsed {
     #[must_use]
     pub fn new(event: &Event) -> Self {
         let (key, json) = (IdKey::new(&event.user_id, event.event_id), event.to_json());
-        let body = event.body_hash();
+        let body = body_hash(&json);
         Self { key, event_id: event.event_id.to_string(), user_id: event.user_id.clone(), body, json }
     }
 }

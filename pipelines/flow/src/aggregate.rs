@@ -5,7 +5,10 @@
 
 mod groups;
 mod panes;
+mod sessions;
+mod sliding;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -18,10 +21,13 @@ use datafusion::physical_expr::aggregate::{
 };
 use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
 
-pub(crate) use groups::distinct_rows;
-pub(crate) use panes::{Panes, Snapshot};
+pub(crate) use groups::{Accumulators, Groups, distinct_rows, first_rows, numbered};
+use panes::Panes;
+pub(crate) use panes::split;
+use sessions::Sessions;
 
 use crate::functions::TIMESTAMP;
+use crate::operator::{Begin, Operator, OperatorSpec};
 use crate::{Error, Result, WindowKind};
 
 /// Where the window of a row comes from.
@@ -31,6 +37,8 @@ pub(crate) enum SpecWindows {
     Of(WindowKind),
     /// Its first two columns, start and end.
     Inherited,
+    /// It has none: groups are kept over time.
+    Never,
 }
 
 impl SpecWindows {
@@ -39,6 +47,7 @@ impl SpecWindows {
         match self {
             Self::Of(_) => 1,
             Self::Inherited => 2,
+            Self::Never => 0,
         }
     }
 }
@@ -68,6 +77,7 @@ impl AggregateCall {
         if !order_bys.is_empty() {
             return Err(Error::Unsupported {
                 program: program.to_owned(),
+                at: None,
                 reason: format!("{expr}: ORDER BY inside an aggregate is not supported in a stream"),
                 instead: "use min, max, first by a window of the lake, or drop the ORDER BY".into(),
             });
@@ -98,21 +108,22 @@ impl AggregateCall {
 pub(crate) struct AggregateSpec {
     pub(crate) windows: SpecWindows,
     /// Place of the window among the output's group columns.
-    window_at: usize,
+    window_at: Option<usize>,
     pub(crate) keys: usize,
     calls: Vec<AggregateCall>,
-    key_schema: SchemaRef,
-    /// Window start and end, keys, then the partial states: state in memory and in a checkpoint.
+    pub(crate) key_schema: SchemaRef,
+    /// Window start and end (where there are windows), keys, then the partial states: state in memory and in a
+    /// checkpoint.
     pub(crate) state_schema: SchemaRef,
     /// Window start and end, then the keys: what is told of late rows.
     pub(crate) dirty_schema: SchemaRef,
-    output: SchemaRef,
+    pub(crate) output: SchemaRef,
 }
 
 impl AggregateSpec {
     pub(crate) fn new(
         windows: SpecWindows,
-        window_at: usize,
+        window_at: Option<usize>,
         keys: usize,
         calls: Vec<AggregateCall>,
         layout: &Schema,
@@ -131,6 +142,9 @@ impl AggregateSpec {
                 .map(|(i, f)| Arc::new(f.as_ref().clone().with_name(format!("k{i}")))),
         );
         let dirty_schema = Arc::new(Schema::new(fields.clone()));
+        if windows == SpecWindows::Never {
+            fields.drain(..2);
+        }
         for (i, call) in calls.iter().enumerate() {
             for (j, field) in call.function.state_fields()?.into_iter().enumerate() {
                 fields.push(Arc::new(
@@ -150,9 +164,34 @@ impl AggregateSpec {
         })
     }
 
+    /// How many columns of a state batch stand before the keys.
+    pub(crate) const fn state_prefix(&self) -> usize {
+        match self.windows {
+            SpecWindows::Never => 0,
+            _ => 2,
+        }
+    }
+
     /// The columns of the layout that are keys.
-    pub(crate) fn key_columns(&self) -> std::ops::Range<usize> {
+    pub(crate) fn key_columns(&self) -> Range<usize> {
         let first = self.windows.columns();
         first..first + self.keys
+    }
+}
+
+impl OperatorSpec for AggregateSpec {
+    fn start(self: Arc<Self>, begin: Begin) -> Result<Box<dyn Operator>> {
+        Ok(match self.windows {
+            SpecWindows::Of(WindowKind::Session { gap_ns }) => Box::new(Sessions::new(self, gap_ns, &begin)?),
+            _ => Box::new(Panes::new(self, begin.watermark_ns, begin.late_rows)),
+        })
+    }
+
+    fn input_keys(&self, _: usize) -> Range<usize> {
+        self.key_columns()
+    }
+
+    fn state_keys(&self, _: usize) -> Range<usize> {
+        self.state_prefix()..self.state_prefix() + self.keys
     }
 }

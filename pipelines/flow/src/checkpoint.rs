@@ -20,8 +20,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result, SourceOffset};
 
-/// Version of the format; a reader refuses others by name.
-pub(crate) const VERSION: u32 = 1;
+/// Version of the format that is written. Version 2: a stage has several state tables, and a run names its own.
+pub(crate) const VERSION: u32 = 2;
+/// The oldest version that can still be read; what lies between is read by defaults of the fields added since.
+const VERSION_OLDEST: u32 = 1;
 const RESERVED: &str = "epochs.json";
 
 /// Where checkpoints are kept.
@@ -60,10 +62,13 @@ pub(crate) struct StageState {
     pub(crate) runs: Vec<Run>,
 }
 
-/// One state file; rows of one key in several files add up.
+/// One state file; files of one table are put back in order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Run {
     pub(crate) file: String,
+    /// Which table of the stage's state (since version 2).
+    #[serde(default)]
+    pub(crate) table: usize,
     pub(crate) rows: usize,
     pub(crate) bytes: usize,
 }
@@ -116,10 +121,10 @@ impl CheckpointStore {
             let manifest: serde_json::Value =
                 serde_json::from_slice(&bytes).map_err(|e| bad(format!("is not JSON: {e}")))?;
             match manifest.get("version").and_then(serde_json::Value::as_u64) {
-                Some(v) if v == u64::from(VERSION) => {}
+                Some(v) if (u64::from(VERSION_OLDEST)..=u64::from(VERSION)).contains(&v) => {}
                 other => {
                     return Err(bad(format!(
-                        "has format version {other:?}, this program reads {VERSION}; use the version that wrote it"
+                        "has format version {other:?}, this program reads {VERSION_OLDEST} to {VERSION}; use the version that wrote it"
                     )));
                 }
             }
@@ -162,12 +167,12 @@ impl CheckpointStore {
     }
 
     /// Writes batches as one Parquet file and says how large it is.
-    pub(crate) async fn write(&self, name: &str, batches: Vec<RecordBatch>) -> Result<Run> {
+    pub(crate) async fn write(&self, name: &str, table: usize, batches: Vec<RecordBatch>) -> Result<Run> {
         let rows = batches.iter().map(RecordBatch::num_rows).sum();
         let bytes = tokio::task::spawn_blocking(move || encode(&batches))
             .await
             .map_err(|e| Error::Internal(format!("writing state: {e}")))??;
-        let run = Run { file: name.to_owned(), rows, bytes: bytes.len() };
+        let run = Run { file: name.to_owned(), table, rows, bytes: bytes.len() };
         self.put(name, bytes).await?;
         Ok(run)
     }

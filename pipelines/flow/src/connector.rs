@@ -67,7 +67,9 @@ pub struct SinkContext {
 /// A table that can be written, one instance for a job; calls never overlap.
 #[async_trait]
 pub trait Sink: Send {
-    /// Takes rows in the table's physical schema; they belong to the epoch staged next.
+    /// Takes rows in the table's physical schema; they belong to the epoch staged next. For a table that
+    /// [writes changes](TableDef::writes_changes) they are envelopes: `before` and `after`, each a struct of the
+    /// table's columns or NULL, and `op` (`c`, `u` or `d`).
     ///
     /// # Errors
     /// A failure ends the pipeline.

@@ -1,5 +1,7 @@
 //! What can go wrong, sorted by what the caller should do about it.
 
+use datafusion::sql::sqlparser::tokenizer::Span;
+
 /// What the caller should do about an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -13,6 +15,28 @@ pub enum ErrorKind {
     Corrupt,
     /// A fault of ours.
     Internal,
+}
+
+/// A place in the text of a program, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// Line.
+    pub line: u64,
+    /// Column, in characters.
+    pub column: u64,
+}
+
+impl Location {
+    pub(crate) fn of(span: Span) -> Option<Self> {
+        let Span { start, .. } = span;
+        (start.line > 0).then_some(Self { line: start.line, column: start.column })
+    }
+}
+
+impl std::fmt::Display for Location {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
 }
 
 /// The result of everything in this crate.
@@ -30,10 +54,12 @@ pub enum Error {
         message: String,
     },
     /// The SQL is understood but not runnable as a stream; `instead` says what to write.
-    #[error("{program}: {reason}; {instead}")]
+    #[error("{program}{}: {reason}; {instead}", at.map(|at| format!(":{at}")).unwrap_or_default())]
     Unsupported {
         /// Name of the program.
         program: String,
+        /// Where in the SQL it stands, when that is known.
+        at: Option<Location>,
         /// Why it cannot run.
         reason: String,
         /// What to write instead.
@@ -63,6 +89,15 @@ pub enum Error {
         name: String,
         /// What is wrong with it.
         message: String,
+    },
+    /// What a source holds does not fit its table.
+    #[error("{what}")]
+    Input {
+        /// Where it stands and what to do.
+        what: String,
+        /// The cause.
+        #[source]
+        source: arrow::error::ArrowError,
     },
     /// A file could not be read or written.
     #[error("{what}")]
@@ -106,7 +141,7 @@ impl Error {
             }
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::Connector { transient: true, .. } | Self::Io { .. } => ErrorKind::Unavailable,
-            Self::Checkpoint { .. } => ErrorKind::Corrupt,
+            Self::Checkpoint { .. } | Self::Input { .. } => ErrorKind::Corrupt,
             Self::Connector { .. } | Self::Arrow { .. } | Self::Internal(_) => ErrorKind::Internal,
         }
     }

@@ -25,9 +25,12 @@ pub(crate) enum Message {
 /// What a task is told once its inputs agree.
 #[derive(Debug)]
 pub(crate) enum Event {
-    Batch(RecordBatch),
+    /// Rows of the input of that number.
+    Batch(usize, RecordBatch),
     Watermark(i64),
     Barrier(u64),
+    /// Every input has been silent for long.
+    Idle,
     /// An input went away: the pipeline is being taken down.
     Closed,
 }
@@ -40,6 +43,8 @@ pub(crate) struct Inbox {
 }
 
 struct Input {
+    /// Which input of the stage this channel is part of.
+    number: usize,
     receiver: mpsc::Receiver<Message>,
     watermark_ns: i64,
     idle: bool,
@@ -48,8 +53,15 @@ struct Input {
 }
 
 impl Inbox {
-    pub(crate) fn new(receivers: Vec<mpsc::Receiver<Message>>) -> Self {
-        let input = |receiver| Input { receiver, watermark_ns: i64::MIN, idle: false, blocked: false };
+    /// Channels, each with the number of the stage's input that it belongs to.
+    pub(crate) fn new(receivers: Vec<(usize, mpsc::Receiver<Message>)>) -> Self {
+        let input = |(number, receiver)| Input {
+            number,
+            receiver,
+            watermark_ns: i64::MIN,
+            idle: false,
+            blocked: false,
+        };
         Self { inputs: receivers.into_iter().map(input).collect(), watermark_ns: i64::MIN, turn: 0 }
     }
 
@@ -81,7 +93,7 @@ impl Inbox {
             None => Some(Event::Closed),
             Some(Message::Batch(batch)) => {
                 input.idle = false;
-                Some(Event::Batch(batch))
+                Some(Event::Batch(input.number, batch))
             }
             Some(Message::Watermark(ns)) => {
                 input.idle = false;
@@ -90,6 +102,9 @@ impl Inbox {
             }
             Some(Message::Idle) => {
                 input.idle = true;
+                if self.inputs.iter().all(|i| i.idle) {
+                    return Some(Event::Idle);
+                }
                 self.aligned_watermark()
             }
             Some(Message::Barrier(epoch)) => {

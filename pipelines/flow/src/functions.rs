@@ -10,6 +10,7 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::prelude::SessionContext;
+use datafusion::sql::sqlparser::ast;
 
 use crate::WindowKind;
 
@@ -41,6 +42,11 @@ pub(crate) fn register(context: &SessionContext) {
     }
 }
 
+/// Whether a function stands for windows in `GROUP BY`.
+pub(crate) fn is_window_name(name: &str) -> bool {
+    matches!(name, "tumble" | "hop" | "session")
+}
+
 /// A call of `tumble`, `hop` or `session`: its name and its intervals in nanoseconds.
 pub(crate) fn window_call(expr: &Expr) -> Option<(&str, std::result::Result<Vec<i64>, String>)> {
     let expr = match expr {
@@ -49,10 +55,30 @@ pub(crate) fn window_call(expr: &Expr) -> Option<(&str, std::result::Result<Vec<
     };
     let Expr::ScalarFunction(call) = expr else { return None };
     let name = call.func.name();
-    if !matches!(name, "tumble" | "hop" | "session") {
+    if !is_window_name(name) {
         return None;
     }
     Some((name, call.args.iter().map(interval_ns).collect()))
+}
+
+/// The length of an SQL interval in nanoseconds.
+pub(crate) fn sql_interval_ns(value: &ast::Expr) -> std::result::Result<i64, String> {
+    let text = match value {
+        ast::Expr::Interval(interval) => match (interval.value.as_ref(), &interval.leading_field) {
+            (ast::Expr::Value(v), field) => {
+                let text = match &v.value {
+                    ast::Value::SingleQuotedString(text) | ast::Value::Number(text, _) => text.clone(),
+                    other => other.to_string(),
+                };
+                field.as_ref().map_or(text.clone(), |field| format!("{text} {field}"))
+            }
+            _ => return Err("not a fixed interval".into()),
+        },
+        _ => return Err("not an INTERVAL".into()),
+    };
+    let parsed = arrow::compute::kernels::cast_utils::parse_interval_month_day_nano(&text);
+    let parsed = parsed.map_err(|e| e.to_string())?;
+    interval_ns(&Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(parsed)), None))
 }
 
 fn interval_ns(expr: &Expr) -> std::result::Result<i64, String> {
@@ -112,6 +138,7 @@ impl ScalarUDFImpl for WindowsOf {
         match self.kind {
             WindowKind::Tumble { .. } => "flow_tumble",
             WindowKind::Hop { .. } => "flow_hop",
+            WindowKind::Session { .. } => "flow_session",
         }
     }
 
@@ -121,7 +148,7 @@ impl ScalarUDFImpl for WindowsOf {
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
         Ok(match self.kind {
-            WindowKind::Tumble { .. } => window_type(),
+            WindowKind::Tumble { .. } | WindowKind::Session { .. } => window_type(),
             WindowKind::Hop { .. } => DataType::List(Arc::new(Field::new_list_field(window_type(), true))),
         })
     }
@@ -134,7 +161,7 @@ impl ScalarUDFImpl for WindowsOf {
         let mut offsets = vec![0_i32];
         for row in 0..rows {
             // A row without a time is in no window; the caller filters nulls of a tumble.
-            if time.is_valid(row) || matches!(self.kind, WindowKind::Tumble { .. }) {
+            if time.is_valid(row) || !matches!(self.kind, WindowKind::Hop { .. }) {
                 for (start, end) in self.kind.windows(time.value(row)) {
                     starts.push(start);
                     ends.push(end);
@@ -144,7 +171,7 @@ impl ScalarUDFImpl for WindowsOf {
         }
         let windows = window_array(starts.into(), ends.into());
         let array: ArrayRef = match self.kind {
-            WindowKind::Tumble { .. } => Arc::new(windows),
+            WindowKind::Tumble { .. } | WindowKind::Session { .. } => Arc::new(windows),
             WindowKind::Hop { .. } => Arc::new(ListArray::try_new(
                 Arc::new(Field::new_list_field(window_type(), true)),
                 OffsetBuffer::new(ScalarBuffer::from(offsets)),
@@ -153,5 +180,40 @@ impl ScalarUDFImpl for WindowsOf {
             )?),
         };
         Ok(ColumnarValue::Array(array))
+    }
+}
+
+/// A function of a start and an end: the window that they bound.
+pub(crate) fn window_of() -> ScalarUDF {
+    let signature = Signature::exact(vec![TIMESTAMP, TIMESTAMP], Volatility::Immutable);
+    ScalarUDF::from(WindowOf { signature })
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct WindowOf {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for WindowOf {
+    fn name(&self) -> &'static str {
+        "flow_window"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(window_type())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let bound = |at: usize| -> Result<TimestampNanosecondArray> {
+            let array = args.args[at].to_array(args.number_rows)?;
+            let array = array.as_primitive::<TimestampNanosecondType>();
+            // Both come from rows that have a time.
+            Ok(TimestampNanosecondArray::new(array.values().clone(), None))
+        };
+        Ok(ColumnarValue::Array(Arc::new(window_array(bound(0)?, bound(1)?))))
     }
 }

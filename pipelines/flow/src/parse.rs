@@ -13,7 +13,10 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
-use crate::{Error, Generated, Result, TableDef, TableKind, Watermark};
+use crate::{Error, Generated, Location, Result, TableDef, TableKind, Watermark};
+
+/// How long an updating query keeps what is not touched, unless the program says otherwise: a day, as in Arroyo.
+const UPDATING_TTL_NS: i64 = 86_400_000_000_000;
 
 /// One `INSERT INTO`.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub(crate) struct Parsed {
     pub(crate) tables: Vec<TableDef>,
     pub(crate) views: Vec<(String, Box<Query>)>,
     pub(crate) inserts: Vec<Insert>,
+    /// `SET updating_ttl`, in nanoseconds.
+    pub(crate) updating_ttl_ns: i64,
     /// The program's tokens before variables were replaced, without white space and comments.
     pub(crate) identity: String,
 }
@@ -42,7 +47,13 @@ pub(crate) fn parse(name: &str, sql: &str, variables: &BTreeMap<String, String>)
     let identity = normalised(&tokens);
     let tokens = tokens.into_iter().map(|t| replaced(t, variables)).collect();
     let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
-    let mut parsed = Parsed { tables: Vec::new(), views: Vec::new(), inserts: Vec::new(), identity };
+    let mut parsed = Parsed {
+        tables: Vec::new(),
+        views: Vec::new(),
+        inserts: Vec::new(),
+        updating_ttl_ns: UPDATING_TTL_NS,
+        identity,
+    };
     loop {
         while parser.consume_token(&Token::SemiColon) {}
         if parser.peek_token_ref().token == Token::EOF {
@@ -80,6 +91,11 @@ fn statement(
         into.tables.push(table);
         return Ok(());
     }
+    if parser.parse_keyword(Keyword::SET) {
+        into.updating_ttl_ns = setting(name, parser)?;
+        return Ok(());
+    }
+    let at = Location::of(parser.peek_token_ref().span);
     match parser.parse_statement().map_err(fail)? {
         Statement::CreateView(view) => {
             into.views.push((folded_name(&view.name), view.query));
@@ -87,25 +103,45 @@ fn statement(
         }
         Statement::Insert(insert) => {
             let (TableObject::TableName(table), Some(query)) = (&insert.table, insert.source) else {
-                return Err(unsupported(name, "this form of INSERT", "write INSERT INTO table SELECT …"));
+                return Err(unsupported(name, at, "this form of INSERT", "write INSERT INTO table SELECT …"));
             };
             let columns = insert.columns.iter().map(folded_name).collect();
             into.inserts.push(Insert { table: folded_name(table), columns, query });
             Ok(())
         }
-        Statement::Query(_) => {
-            Err(unsupported(name, "a SELECT that goes nowhere", "write INSERT INTO a sink table before it"))
-        }
+        Statement::Query(_) => Err(unsupported(
+            name,
+            at,
+            "a SELECT that goes nowhere",
+            "write INSERT INTO a sink table before it",
+        )),
         other => {
             let text = other.to_string();
             let head = text.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
             Err(unsupported(
                 name,
+                at,
                 &format!("'{head} …'"),
-                "a program holds CREATE TABLE, CREATE VIEW and INSERT INTO",
+                "a program holds CREATE TABLE, CREATE VIEW, SET updating_ttl and INSERT INTO",
             ))
         }
     }
+}
+
+/// `SET updating_ttl = INTERVAL '…'`, after the word SET; gives nanoseconds.
+fn setting(name: &str, parser: &mut Parser<'_>) -> Result<i64> {
+    let at = Location::of(parser.peek_token_ref().span);
+    if !word(parser, "updating_ttl") {
+        let what = format!("SET {}", parser.peek_token_ref().token);
+        return Err(unsupported(name, at, &what, "the one setting is SET updating_ttl = INTERVAL '1 day'"));
+    }
+    let fail = |e: ParserError| Error::Parse { program: name.to_owned(), message: e.to_string() };
+    parser.expect_token(&Token::Eq).map_err(fail)?;
+    let at = Location::of(parser.peek_token_ref().span);
+    let value = parser.parse_expr().map_err(fail)?;
+    crate::functions::sql_interval_ns(&value).map_err(|e| {
+        unsupported(name, at, &format!("updating_ttl: {e}; another value"), "write INTERVAL '1 day'")
+    })
 }
 
 fn finish(name: &str, mut parsed: Parsed) -> Result<Parsed> {
@@ -122,7 +158,7 @@ fn finish(name: &str, mut parsed: Parsed) -> Result<Parsed> {
         table.kind = TableKind::Sink;
     }
     if parsed.inserts.is_empty() {
-        return Err(unsupported(name, "nothing is written", "add INSERT INTO a sink table"));
+        return Err(unsupported(name, None, "nothing is written", "add INSERT INTO a sink table"));
     }
     Ok(parsed)
 }
@@ -357,9 +393,10 @@ fn variable(text: &str) -> &str {
     &text[..end]
 }
 
-fn unsupported(program: &str, reason: &str, instead: &str) -> Error {
+fn unsupported(program: &str, at: Option<Location>, reason: &str, instead: &str) -> Error {
     Error::Unsupported {
         program: program.to_owned(),
+        at,
         reason: format!("{reason} is not supported"),
         instead: instead.to_owned(),
     }

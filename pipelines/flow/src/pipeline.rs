@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crave_schemas::{Clock, SystemClock};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::checkpoint::CheckpointStore;
@@ -39,6 +40,8 @@ pub struct PipelineOptions {
     /// A source partition silent for this long does not hold back the others' watermark; `None`: it does
     /// (heartbeats carry its time).
     pub idle_timeout: Option<Duration>,
+    /// Tells how long the state of an updating query has been left alone.
+    pub clock: Arc<dyn Clock>,
     /// Checkpoints kept; older ones and their files are deleted.
     pub keep_checkpoints: usize,
 }
@@ -53,6 +56,7 @@ impl Default for PipelineOptions {
             channel_batches: 8,
             batch_rows: 8192,
             idle_timeout: None,
+            clock: Arc::new(SystemClock),
             keep_checkpoints: 3,
         }
     }

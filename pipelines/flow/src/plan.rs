@@ -1,13 +1,18 @@
-//! From SQL to what runs: stages of keyed windows, and between them projections and filters.
+//! From SQL to what runs: stages with keyed state, and between them projections and filters.
 //!
 //! [`rewrite`] gives DataFusion's logical plan its windows, DataFusion optimises it, and [`compile`] cuts it
-//! into [`Branch`]es: straight pieces from a source or a stage to the next stage or the sink.
+//! into [`Branch`]es: straight pieces of [`Step`]s from a source or a stage to the next stage or the sink. A stage is
+//! a keyed aggregate (by windows, or updating), what is computed over closed windows (joins, `OVER`), or an updating
+//! join. [`lineage`] follows columns back, so that late keys are told in the sink's terms.
 
 mod compile;
 mod lineage;
 mod node;
+mod per_window;
 mod rewrite;
+mod step;
 
-pub(crate) use compile::{Branch, BranchOrigin, JobPlan, SinkPlan, Stage, Step, compile_job, run_steps};
-pub(crate) use lineage::{Origin, innermost, origin};
+pub(crate) use compile::{Branch, BranchOrigin, JobPlan, LateKeys, SinkPlan, Stage, as_changes, compile_job};
+pub(crate) use lineage::{Origin, Origins, is_updating, leaves, origins, windows_of_rows};
 pub(crate) use rewrite::{Rewriter, Target};
+pub(crate) use step::{Step, run_steps};

@@ -1,6 +1,8 @@
 //! One `.sql` file, understood: what it reads and writes, its streaming plan, and the same as a batch.
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -10,12 +12,16 @@ use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Volatility, cast, col};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as DfStatement;
-use datafusion::sql::sqlparser::ast::{Query, Statement};
+use datafusion::sql::sqlparser::ast::{Query, Spanned, Statement};
 use sha2::{Digest, Sha256};
 
+use crate::locate::Find;
 use crate::parse::{Insert, Parsed, parse};
-use crate::plan::{JobPlan, Origin, Rewriter, SinkPlan, Target, compile_job, innermost, origin};
-use crate::{Error, Result, TableDef, TableKind, WindowKind, functions};
+use crate::plan::{
+    JobPlan, LateKeys, Origin, Origins, Rewriter, SinkPlan, Target, as_changes, compile_job, is_updating,
+    leaves, origins, windows_of_rows,
+};
+use crate::{Error, Location, PlanNode, Result, TableDef, TableKind, WindowKind, functions};
 
 /// A group key of a windowed query, and where the sink keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +43,8 @@ pub struct Output {
     pub window_end: Option<String>,
     /// Columns of the sink that are group keys: with the window they name a row.
     pub keys: Vec<KeyColumn>,
+    /// Its rows come and go: the sink is given Debezium changes.
+    pub updating: bool,
 }
 
 /// A parsed and planned `.sql` file. One definition, two executions: [`Pipeline`](crate::Pipeline) runs it
@@ -48,6 +56,7 @@ pub struct Program {
     outputs: Vec<Output>,
     pub(crate) plan: JobPlan,
     explained: String,
+    trees: Vec<PlanNode>,
 }
 
 impl std::fmt::Debug for Program {
@@ -72,44 +81,51 @@ impl Program {
             register(&context, &source.name, Arc::new(EmptyTable::new(Arc::clone(&source.schema))))?;
         }
         let used = sources(&parsed).cloned().collect::<Vec<_>>();
-        let mut plan = JobPlan { sources: used, stages: Vec::new(), sinks: Vec::new() };
+        let updating_ttl_ns = parsed.updating_ttl_ns;
+        let mut plan = JobPlan { sources: used, stages: Vec::new(), sinks: Vec::new(), updating_ttl_ns };
         let mut outputs = Vec::new();
         let mut explained = String::new();
+        let mut columns = Vec::new();
+        let mut trees = Vec::new();
         let state = context.state();
-        for (table, query) in planned(name, &parsed, &context, Target::Stream).await? {
-            let windows = innermost(&query);
-            let origins = (0..table.physical.fields().len()).map(|i| origin(&query, i)).collect::<Vec<_>>();
+        for Planned { table, plan: query, at } in planned(name, &parsed, &context, Target::Stream).await? {
+            let updating = is_updating(&query);
+            if updating && !table.writes_changes() {
+                return Err(Error::Unsupported {
+                    program: name.to_owned(),
+                    at,
+                    reason: format!(
+                        "an updating query into {}, which keeps every row it is given,",
+                        table.name
+                    ),
+                    instead: "write format = 'debezium_json' in the sink's options, or GROUP BY a window"
+                        .into(),
+                });
+            }
+            let found = (0..table.physical.fields().len()).map(|i| origins(&query, i)).collect::<Vec<_>>();
             let optimised = state.optimize(&query).map_err(Error::plan(format!("{name}: optimising")))?;
-            explained.push_str(&format!("sink {}\n{}\n", table.name, optimised.display_indent()));
+            let _ = writeln!(explained, "sink {}\n{}", table.name, optimised.display_indent());
+            trees.push(PlanNode::of_sink(&table, &optimised));
             let sink = plan.sinks.iter().position(|s| s.table.name == table.name);
             let index = sink.unwrap_or(plan.sinks.len());
-            let inputs = compile_job(name, &state, &optimised, index, &mut plan)?;
-            let keys = key_columns(&origins);
-            if let Some(index) = sink {
-                let sink: &mut SinkPlan = &mut plan.sinks[index];
-                sink.inputs.extend(inputs);
-                // Two queries into one sink agree on what names a row, or late rows are told by window only.
-                sink.keys.retain(|k| keys.contains(k));
-                sink.windows = sink.windows.filter(|w| Some(*w) == windows);
-                continue;
+            let mut inputs = compile_job(name, &state, &optimised, index, &mut plan)?;
+            if table.writes_changes() {
+                inputs = as_changes(inputs);
             }
-            let column = |o: Origin| {
-                origins.iter().position(|x| *x == Some(o)).map(|i| table.physical.field(i).name().clone())
-            };
-            outputs.push(Output {
-                windows,
-                window_start: column(Origin::WindowStart),
-                window_end: column(Origin::WindowEnd),
-                keys: keys
-                    .iter()
-                    .map(|k| KeyColumn { column: table.physical.field(k.1).name().clone() })
-                    .collect(),
-                table: table.clone(),
-            });
-            plan.sinks.push(SinkPlan { table, inputs, keys, windows });
+            columns.push(SinkColumns { sink: index, leaves: leaves(&query), origins: found });
+            match sink {
+                Some(index) => plan.sinks[index].inputs.extend(inputs),
+                None => {
+                    let changes = table.writes_changes();
+                    let origins = &columns[columns.len() - 1].origins;
+                    outputs.push(output(&table, windows_of_rows(&query), origins, updating));
+                    plan.sinks.push(SinkPlan { table, inputs, changes });
+                }
+            }
         }
+        tell_late_keys(&mut plan, &columns);
         let identity = Sha256::digest(&parsed.identity).iter().map(|b| format!("{b:02x}")).collect();
-        Ok(Self { name: name.to_owned(), identity, parsed, outputs, plan, explained })
+        Ok(Self { name: name.to_owned(), identity, parsed, outputs, plan, explained, trees })
     }
 
     /// Name of the job.
@@ -142,6 +158,12 @@ impl Program {
         &self.explained
     }
 
+    /// The same plan as trees, one for each INSERT.
+    #[must_use]
+    pub fn plan_trees(&self) -> &[PlanNode] {
+        &self.trees
+    }
+
     /// The same program as a batch: one query a sink, its columns in the sink's names and types. Sources are
     /// looked up in `context` by the names of the program; a source may be a view with filters, so that only
     /// some users or days are computed. Rows without an event time are in no window.
@@ -170,7 +192,8 @@ impl Program {
             register(&session, &source.name, Arc::new(ViewTable::new(plan, None)))?;
         }
         let plans = planned(&self.name, &self.parsed, &session, Target::Batch).await?;
-        Ok(plans.into_iter().map(|(table, plan)| (table, DataFrame::new(context.state(), plan))).collect())
+        let frame = |p: Planned| (p.table, DataFrame::new(context.state(), p.plan));
+        Ok(plans.into_iter().map(frame).collect())
     }
 }
 
@@ -223,27 +246,36 @@ fn register(
     }
 }
 
-/// The query of every INSERT, rewritten and cast to its sink.
+/// The query of one INSERT, rewritten and cast to its sink.
+struct Planned {
+    table: TableDef,
+    plan: LogicalPlan,
+    /// Where the query begins.
+    at: Option<Location>,
+}
+
 async fn planned(
     name: &str,
     parsed: &Parsed,
     context: &SessionContext,
     target: Target,
-) -> Result<Vec<(TableDef, LogicalPlan)>> {
+) -> Result<Vec<Planned>> {
     for (view, query) in &parsed.views {
         let plan = query_plan(name, context, query).await?;
         register(context, view, Arc::new(ViewTable::new(plan, None)))?;
     }
     let sources = sources(parsed).cloned().collect::<Vec<_>>();
-    let rewriter = Rewriter { program: name, sources: &sources, target };
+    let next_id = Cell::new(0);
     let mut plans = Vec::new();
     for insert in &parsed.inserts {
         let table = parsed.tables.iter().find(|t| t.name == insert.table);
         let table = table.ok_or_else(|| Error::Internal("a sink is gone".into()))?;
         let plan = query_plan(name, context, &insert.query).await?;
-        pure(name, &plan)?;
-        let plan = rewriter.rewrite(&plan)?;
-        plans.push((table.clone(), into_sink(name, insert, table, plan)?));
+        let queries = std::iter::once(&*insert.query).chain(parsed.views.iter().map(|v| &*v.1)).collect();
+        let rewriter = Rewriter { program: name, sources: &sources, target, next_id: &next_id, queries };
+        pure(&rewriter, &plan)?;
+        let plan = into_sink(name, insert, table, rewriter.rewrite(&plan)?)?;
+        plans.push(Planned { table: table.clone(), plan, at: Location::of(insert.query.span()) });
     }
     Ok(plans)
 }
@@ -289,7 +321,7 @@ fn into_sink(name: &str, insert: &Insert, table: &TableDef, plan: LogicalPlan) -
 }
 
 /// Refuses what would give other rows when it runs again.
-fn pure(name: &str, plan: &LogicalPlan) -> Result<()> {
+fn pure(rewriter: &Rewriter<'_>, plan: &LogicalPlan) -> Result<()> {
     let mut stray = None;
     let seen = plan.apply_with_subqueries(|node| {
         for expr in node.expressions() {
@@ -308,23 +340,65 @@ fn pure(name: &str, plan: &LogicalPlan) -> Result<()> {
     seen.map_err(Error::plan("looking for clocks"))?;
     match stray {
         None => Ok(()),
-        Some(function) => Err(Error::Unsupported {
-            program: name.to_owned(),
-            reason: format!("{function}() gives another value when it runs again"),
-            instead: "use the event's own time or a column".into(),
-        }),
+        Some(function) => Err(rewriter.unsupported(
+            &Find::Function(&function),
+            &format!("{function}(), which gives another value when it runs again,"),
+            "use the event's own time or a column",
+        )),
     }
 }
 
-/// (key, sink column) pairs; the first column that holds a key stands for it.
-fn key_columns(origins: &[Option<Origin>]) -> Vec<(usize, usize)> {
-    let mut keys: Vec<(usize, usize)> = Vec::new();
-    for (column, origin) in origins.iter().enumerate() {
-        if let Some(Origin::Key(key)) = origin
-            && !keys.iter().any(|k| k.0 == *key)
-        {
-            keys.push((*key, column));
+/// What one query's columns carry of its stages.
+struct SinkColumns {
+    sink: usize,
+    /// The stages with windows, and the windows that theirs fall into.
+    leaves: BTreeMap<usize, Vec<WindowKind>>,
+    /// By column of the sink.
+    origins: Vec<Origins>,
+}
+
+fn output(table: &TableDef, windows: Option<WindowKind>, origins: &[Origins], updating: bool) -> Output {
+    let name = |i: usize| table.physical.field(i).name().clone();
+    let column = |o: Origin| origins.iter().position(|x| x.values().any(|v| *v == o)).map(name);
+    // The first column that holds a key stands for it.
+    let (mut seen, mut keys) = (BTreeSet::new(), Vec::new());
+    for (index, origins) in origins.iter().enumerate() {
+        let held = origins.iter().filter_map(|(leaf, origin)| match origin {
+            Origin::Key(key) => Some((*leaf, *key)),
+            _ => None,
+        });
+        let held = held.collect::<Vec<_>>();
+        if held.iter().any(|k| !seen.contains(k)) {
+            keys.push(KeyColumn { column: name(index) });
+        }
+        seen.extend(held);
+    }
+    Output {
+        windows,
+        window_start: column(Origin::WindowStart).filter(|_| windows.is_some()),
+        window_end: column(Origin::WindowEnd).filter(|_| windows.is_some()),
+        keys,
+        table: table.clone(),
+        updating,
+    }
+}
+
+/// Late keys of all stages of a sink are told by the same columns: those that hold a key of every one of them.
+fn tell_late_keys(plan: &mut JobPlan, queries: &[SinkColumns]) {
+    for sink in 0..plan.sinks.len() {
+        let of_sink = || queries.iter().filter(|q| q.sink == sink);
+        let key = |query: &SinkColumns, column: usize, leaf: usize| match query.origins[column].get(&leaf) {
+            Some(Origin::Key(key)) => Some(*key),
+            _ => None,
+        };
+        let width = plan.sinks[sink].table.physical.fields().len();
+        let shared = (0..width)
+            .filter(|&column| of_sink().all(|q| q.leaves.keys().all(|&leaf| key(q, column, leaf).is_some())))
+            .collect::<Vec<_>>();
+        for stage in plan.stages.iter_mut().filter(|s| s.sink == sink) {
+            let Some(query) = of_sink().find(|q| q.leaves.contains_key(&stage.id)) else { continue };
+            let columns = shared.iter().filter_map(|&c| Some((key(query, c, stage.id)?, c))).collect();
+            stage.late = LateKeys { columns, outer: query.leaves[&stage.id].clone() };
         }
     }
-    keys
 }

@@ -77,6 +77,12 @@ impl TableDef {
         })
     }
 
+    /// Whether a sink is given Debezium changes (`format = 'debezium_json'`) instead of rows.
+    #[must_use]
+    pub fn writes_changes(&self) -> bool {
+        self.kind == TableKind::Sink && self.options.get("format").is_some_and(|f| f == "debezium_json")
+    }
+
     /// Two programs with this key equal share one reader: same name, columns and options.
     #[must_use]
     pub fn source_key(&self) -> String {

@@ -20,6 +20,12 @@ pub enum WindowKind {
         /// Length of a window.
         width_ns: i64,
     },
+    /// `session(gap)`: rows less than `gap` apart are in one window, which ends a gap after the last one. Taken by
+    /// itself an instant is in the window that ends a gap after it.
+    Session {
+        /// The silence that ends a window.
+        gap_ns: i64,
+    },
 }
 
 impl WindowKind {
@@ -29,6 +35,7 @@ impl WindowKind {
         match self {
             Self::Tumble { width_ns } => width_ns,
             Self::Hop { slide_ns, .. } => slide_ns,
+            Self::Session { gap_ns } => gap_ns,
         }
     }
 
@@ -37,6 +44,7 @@ impl WindowKind {
     pub const fn width_ns(self) -> i64 {
         match self {
             Self::Tumble { width_ns } | Self::Hop { width_ns, .. } => width_ns,
+            Self::Session { gap_ns } => gap_ns,
         }
     }
 
@@ -49,7 +57,11 @@ impl WindowKind {
 
     /// Every window (start, end) that holds an instant, the earliest first.
     pub fn windows(self, instant_ns: i64) -> impl Iterator<Item = (i64, i64)> {
-        let (pane, slide, width) = (self.pane_start(instant_ns), self.slide_ns(), self.width_ns());
+        let (slide, width) = (self.slide_ns(), self.width_ns());
+        let pane = match self {
+            Self::Session { .. } => instant_ns,
+            _ => self.pane_start(instant_ns),
+        };
         (0..width / slide).map(move |i| {
             let end = pane + slide * (i + 1);
             (end - width, end)

@@ -45,6 +45,13 @@ const QUERIES: &[(&str, &str)] = &[
            FROM source WHERE n IS NULL OR n > 1 GROUP BY who, window)",
     ),
     (
+        "window_start TIMESTAMP(6), window_end TIMESTAMP(6), who TEXT, rows BIGINT, mean DOUBLE, kinds BIGINT",
+        "SELECT window.start, window.end, who, rows, mean, kinds FROM (
+           SELECT hop(INTERVAL '2 seconds', INTERVAL '40 seconds') AS window, who, count(*) AS rows, avg(n) AS mean,
+                  count(DISTINCT n) AS kinds
+           FROM source GROUP BY window, who)",
+    ),
+    (
         "window_start TIMESTAMP(6), window_end TIMESTAMP(6), rows BIGINT, peak BIGINT",
         "SELECT window.start, window.end, rows, peak FROM (
            SELECT hop(INTERVAL '10 seconds', INTERVAL '30 seconds') AS window, count(*) AS rows, max(n) AS peak

@@ -33,10 +33,10 @@ impl Connector for DeltaConnector {
         )))
     }
 
-    async fn sink(&self, table: &TableDef, _context: &SinkContext) -> Result<Box<dyn Sink>> {
+    async fn sink(&self, table: &TableDef, context: &SinkContext) -> Result<Box<dyn Sink>> {
         let path = table.option("path")?;
         let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-        let table = self.tables.open(name, &table.physical).await.map_err(external)?;
+        let table = self.tables.open(name, &table.physical, context.resumed).await.map_err(external)?;
         Ok(Box::new(DeltaSink { table, decided: Arc::clone(&self.decided), rows: Vec::new() }))
     }
 }

@@ -60,6 +60,11 @@ pub enum Error {
     /// No such table.
     #[error("no table '{0}'; `crave sql \"show tables\"` lists them")]
     NotFound(String),
+    /// A table was deleted under a job that goes on.
+    #[error(
+        "table {0} is gone, but its job goes on from a checkpoint; restore it from a backup, or delete checkpoints/ to compute every table anew from the log"
+    )]
+    Gone(String),
     /// A job's SQL does not fit.
     #[error("{0}")]
     Invalid(String),
@@ -74,7 +79,7 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Delta { .. } | Self::File { .. } | Self::Dirty(_) => Kind::Unavailable,
-            Self::Data { .. } | Self::Undecided(_) => Kind::Corrupt,
+            Self::Data { .. } | Self::Undecided(_) | Self::Gone(_) => Kind::Corrupt,
             Self::NotFound(_) => Kind::NotFound,
             Self::Invalid(_) | Self::Flow(_) => Kind::Invalid,
         }

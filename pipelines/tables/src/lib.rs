@@ -17,6 +17,7 @@ mod stats;
 mod table;
 mod tables;
 mod verify;
+mod versions;
 
 pub use connector::DeltaConnector;
 pub use dirty::{Dirty, DirtyWindow, PendingCorrection};
@@ -24,7 +25,7 @@ pub use error::{Error, Kind};
 pub use failpoint::failpoint;
 pub use maintain::{Bounds, maintain};
 pub use observer::Observer;
-pub use repair::{Repair, Repaired};
+pub use repair::{Followers, Repair, Repaired};
 pub use table::{Table, stored_schema};
 pub use tables::Tables;
 pub use verify::Verdict;

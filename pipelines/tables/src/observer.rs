@@ -29,8 +29,8 @@ pub(crate) struct Progress {
     pub(crate) committed: u64,
     /// By table: windows that end at or before this (µs) are in the table.
     pub(crate) watermarks_us: BTreeMap<String, i64>,
-    /// By partition: offset of `crave.events.v1` below which events are in the table `events`.
-    pub(crate) events_offsets: BTreeMap<usize, u64>,
+    /// By job and partition: offset of `crave.events.v1` below which events are in the job's table.
+    pub(crate) offsets: BTreeMap<String, BTreeMap<usize, u64>>,
     /// Rows that came late, by table.
     pub(crate) late_rows: BTreeMap<String, u64>,
 }
@@ -67,7 +67,16 @@ impl Observer {
     /// Whether the record at `offset` of `crave.events.v1` is visible in the table `events`.
     #[must_use]
     pub fn is_stored(&self, partition: u32, offset: u64) -> bool {
-        self.progress().events_offsets.get(&(partition as usize)).is_some_and(|&next| offset < next)
+        self.has_read("events", partition, offset)
+    }
+
+    /// Whether the job has read the record at `offset` of `crave.events.v1`, and its table holds what follows from it
+    /// so far.
+    #[must_use]
+    pub fn has_read(&self, job: &str, partition: u32, offset: u64) -> bool {
+        let progress = self.progress();
+        let next = progress.offsets.get(job).and_then(|offsets| offsets.get(&(partition as usize)));
+        next.is_some_and(|&next| offset < next)
     }
 
     /// Rows that came too late for one of their windows, by table.
@@ -103,7 +112,7 @@ impl EpochObserver for Observer {
             }
             if table == CORRECTIONS {
                 for batch in
-                    self.tables.get(table).and_then(|t| staged_rows(&t, &sink.staged)).map_err(external)?
+                    self.tables.writer(table).and_then(|t| staged_rows(&t, &sink.staged)).map_err(external)?
                 {
                     corrections.extend(pending_corrections(&batch)?);
                 }
@@ -133,8 +142,9 @@ impl EpochObserver for Observer {
                 progress.watermarks_us.insert(table.into(), micros);
                 progress.late_rows.insert(table.into(), sink.late_rows);
             }
-            for source in epoch.sources.iter().filter(|s| s.job == "events") {
-                progress.events_offsets.insert(source.partition, source.offset.unwrap_or_default());
+            for source in &epoch.sources {
+                let offsets = progress.offsets.entry(source.job.clone()).or_default();
+                offsets.insert(source.partition, source.offset.unwrap_or_default());
             }
         }
         self.held.lock().unwrap_or_else(PoisonError::into_inner).take();

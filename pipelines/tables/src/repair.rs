@@ -10,16 +10,18 @@ use std::{
 };
 
 use arrow::{
-    array::{Array as _, AsArray as _},
+    array::{Array as _, AsArray as _, RecordBatch},
     compute::cast,
     datatypes::{DataType, TimestampMicrosecondType},
 };
+use async_trait::async_trait;
 use crave_flow::{Output, Program, WindowKind};
 use datafusion::{
     common::ScalarValue,
     logical_expr::{Expr, col, lit},
     prelude::{DataFrame, SessionConfig, SessionContext},
 };
+use serde::{Deserialize, Serialize};
 
 use crate::{Dirty, DirtyWindow, Error, Observer, PendingCorrection, Table, Tables, observer::CORRECTIONS};
 
@@ -33,7 +35,7 @@ const CORRECTIONS_MAX: usize = 512;
 const DAY: WindowKind = WindowKind::Tumble { width_ns: 86_400_000_000_000 };
 
 /// What one round did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repaired {
     /// Corrections whose windows became known.
     pub corrections: usize,
@@ -41,9 +43,30 @@ pub struct Repaired {
     pub windows: usize,
 }
 
+/// Is told of recomputed rows, so that what was made from the old ones follows (RC-1).
+#[async_trait]
+pub trait Followers: std::fmt::Debug + Send + Sync {
+    /// Whether anything is made from this table's rows.
+    fn follow(&self, table: &str) -> bool;
+
+    /// The stored rows `before` will be replaced by `after`, computed from `epoch`. Called again after a crash, with
+    /// the same rows or newer ones.
+    ///
+    /// # Errors
+    /// Then the rows are not replaced, and the windows stay dirty.
+    async fn replacing(
+        &self,
+        table: &str,
+        epoch: u64,
+        before: &[RecordBatch],
+        after: &[RecordBatch],
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+}
+
 /// Keeps tables equal to their SQL.
 #[derive(Debug)]
 pub struct Repair {
+    followers: Arc<dyn Followers>,
     tables: Arc<Tables>,
     dirty: Arc<Dirty>,
     observer: Arc<Observer>,
@@ -53,7 +76,8 @@ pub struct Repair {
 /// One table that can be recomputed.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
-    pub(crate) table: Arc<Table>,
+    /// Name of the table.
+    pub(crate) name: String,
     pub(crate) program: Arc<Program>,
     pub(crate) output: Output,
 }
@@ -76,28 +100,32 @@ impl Repair {
     /// Repairs the Delta outputs of `programs`, apart from the bronze tables that repair reads.
     ///
     /// # Errors
-    /// When an output's table is not open.
+    /// When an output cannot be recomputed a part at a time.
     pub fn new(
         tables: Arc<Tables>,
         dirty: Arc<Dirty>,
         observer: Arc<Observer>,
         programs: &[Arc<Program>],
+        followers: Arc<dyn Followers>,
     ) -> Result<Self, Error> {
         let mut jobs = Vec::new();
         for program in programs {
             for output in program.outputs() {
                 let Some(path) = output.table.options.get("path") else { continue };
                 let name = path.rsplit('/').next().unwrap_or_default();
+                if let Some(WindowKind::Session { .. }) = output.windows {
+                    return Err(Error::Invalid(format!(
+                        "table {name}: sessions have no bounds that a repair could recompute alone; keep the session \
+                         query in another sink, or group it by tumble or hop"
+                    )));
+                }
                 if name != "events" && name != CORRECTIONS {
-                    jobs.push(Job {
-                        table: tables.get(name)?,
-                        program: Arc::clone(program),
-                        output: output.clone(),
-                    });
+                    let (program, output) = (Arc::clone(program), output.clone());
+                    jobs.push(Job { name: name.into(), program, output });
                 }
             }
         }
-        Ok(Self { tables, dirty, observer, jobs })
+        Ok(Self { followers, tables, dirty, observer, jobs })
     }
 
     pub(crate) fn jobs(&self) -> &[Job] {
@@ -106,7 +134,42 @@ impl Repair {
 
     /// The instant (µs) up to which the table's windows are closed.
     pub(crate) fn closed_at(&self, job: &Job) -> i64 {
-        if job.output.windows.is_some() { self.observer.watermark_us(job.table.name()) } else { i64::MAX }
+        if job.output.windows.is_some() { self.observer.watermark_us(job.name.as_str()) } else { i64::MAX }
+    }
+
+    /// The table that the job writes now.
+    pub(crate) fn table(&self, job: &Job) -> Result<Arc<Table>, Error> {
+        self.tables.writer(&job.name)
+    }
+
+    /// Makes every correction and retraction so far count once more, for a table whose job has read the log anew.
+    ///
+    /// # Errors
+    /// When the table of corrections cannot be read, or the disk fails.
+    pub async fn correct_again(&self) -> Result<(), Error> {
+        let table = self.tables.get(CORRECTIONS)?;
+        let rows = stored(&table, lit(true)).await?;
+        let mut corrections = BTreeSet::new();
+        for batch in &rows {
+            let text = |name: &str| {
+                let column = batch.column_by_name(name).map(|c| cast(c, &DataType::Utf8));
+                column
+                    .unwrap_or_else(|| Err(arrow::error::ArrowError::SchemaError(format!("no {name}"))))
+                    .map_err(Error::data(CORRECTIONS, "reading corrections"))
+            };
+            let (users, targets) = (text("user_id")?, text("target")?);
+            let pairs = users.as_string::<i32>().iter().zip(targets.as_string::<i32>());
+            corrections.extend(pairs.filter_map(|(user, target)| {
+                Some(PendingCorrection { user_id: user?.into(), target: target?.into() })
+            }));
+        }
+        self.dirty.add(self.dirty.epoch()?, [], corrections)
+    }
+
+    /// Whether what repairs read is being built anew: then they wait.
+    fn waits(&self) -> bool {
+        let building = self.tables.building();
+        ["events", CORRECTIONS].iter().any(|name| building.iter().any(|b| b == name))
     }
 
     /// One bounded round over all tables; nothing left to do when both counts are 0.
@@ -114,7 +177,7 @@ impl Repair {
     /// # Errors
     /// When a table fails; what is dirty stays dirty.
     pub async fn round(&self) -> Result<Repaired, Error> {
-        if self.observer.committed() == 0 {
+        if self.observer.committed() == 0 || self.waits() {
             return Ok(Repaired::default());
         }
         let mut done = Repaired { corrections: self.resolve_corrections().await?, windows: 0 };
@@ -149,7 +212,7 @@ impl Repair {
     }
 
     fn chunk(&self, job: &Job) -> Result<Vec<DirtyWindow>, Error> {
-        let closed = self.dirty.closed(job.table.name(), self.closed_at(job), CHUNK_WINDOWS)?;
+        let closed = self.dirty.closed(job.name.as_str(), self.closed_at(job), CHUNK_WINDOWS)?;
         let mut users = BTreeSet::new();
         let within = closed.into_iter().take_while(|w| {
             users.insert(w.user_id.clone());
@@ -169,11 +232,17 @@ impl Repair {
         let (starts, ends) = job.bounds();
         let below = if starts == ends { col(ends).lt(instant(end)) } else { col(ends).lt_eq(instant(end)) };
         let rectangle = of_users.and(col(starts).gt_eq(instant(start))).and(below);
-        let failed = |doing| Error::data(job.table.name(), doing);
+        let failed = |doing| Error::data(job.name.as_str(), doing);
         let rows = computed.filter(rectangle.clone()).map_err(failed("recomputing"))?;
         let rows = Box::pin(rows.collect()).await.map_err(failed("recomputing"))?;
-        let rows = rows.iter().map(|batch| job.table.conform(batch)).collect::<Result<Vec<_>, _>>()?;
-        job.table.replace(rectangle, rows).await
+        let table = self.table(job)?;
+        let rows = rows.iter().map(|batch| table.conform(batch)).collect::<Result<Vec<_>, _>>()?;
+        if self.followers.follow(job.name.as_str()) {
+            let before = stored(&table, rectangle.clone()).await?;
+            let told = self.followers.replacing(job.name.as_str(), self.observer.committed(), &before, &rows);
+            told.await.map_err(Error::data(job.name.as_str(), "telling what follows its rows"))?;
+        }
+        table.replace(rectangle, rows).await
     }
 
     /// The job's SQL in batch over `events_current`, in the stored column types.
@@ -183,7 +252,7 @@ impl Repair {
         users: Option<Expr>,
         time: Option<Expr>,
     ) -> Result<DataFrame, Error> {
-        let name = job.table.name();
+        let name = job.name.as_str();
         let failed = |doing| Error::data(name, doing);
         let context = self.context(users).await?;
         let mut current = context.table("events_current").await.map_err(failed("reading events_current"))?;
@@ -198,7 +267,8 @@ impl Repair {
         let found = outputs.into_iter().find(|(table, _)| table.name == job.output.table.name);
         let (_, frame) =
             found.ok_or_else(|| Error::Invalid(format!("table {name}: its job no longer writes it")))?;
-        let stored = job.table.schema().fields().iter().map(|field| {
+        let table = self.table(job)?;
+        let stored = table.schema().fields().iter().map(|field| {
             datafusion::logical_expr::cast(col(field.name()), field.data_type().clone()).alias(field.name())
         });
         frame.select(stored).map_err(failed("naming the columns"))
@@ -242,7 +312,7 @@ impl Repair {
             for job in &self.jobs {
                 windows.extend(job.windows().windows(at.saturating_mul(1_000)).map(|(start, end)| {
                     DirtyWindow {
-                        table: job.table.name().into(),
+                        table: job.name.clone(),
                         user_id: correction.user_id.clone(),
                         start_us: start / 1_000,
                         end_us: end / 1_000,
@@ -292,6 +362,16 @@ impl Repair {
         }
         Ok(instants)
     }
+}
+
+/// The table's rows that match.
+async fn stored(table: &Table, matching: Expr) -> Result<Vec<RecordBatch>, Error> {
+    let context = SessionContext::new();
+    table.register_store(&context).await?;
+    let failed = |doing| Error::data(table.name(), doing);
+    let frame = context.read_table(table.provider().await?).map_err(failed("scanning"))?;
+    let frame = frame.filter(matching).map_err(failed("filtering"))?;
+    Box::pin(frame.collect()).await.map_err(failed("reading"))
 }
 
 /// `events_current`, the one definition that repair, verify and analytics share.

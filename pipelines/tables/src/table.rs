@@ -81,17 +81,19 @@ impl Table {
     }
 
     fn check_columns(&self, wanted: &Schema) -> Result<(), Error> {
-        let names = |s: &Schema| s.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
-        if names(&self.schema) == names(wanted) {
+        if self.has_columns(wanted) {
             return Ok(());
         }
         Err(Error::Invalid(format!(
-            "table {} has columns {:?} but its job writes {:?}; rebuild it with `crave reconcile --rebuild {}`",
+            "table {} has columns {:?} but its job writes {:?}; delete checkpoints/ to compute every table anew from the log",
             self.name,
             names(&self.schema),
-            names(wanted),
-            self.name
+            names(wanted)
         )))
+    }
+
+    pub(crate) fn has_columns(&self, wanted: &Schema) -> bool {
+        names(&self.schema) == names(wanted)
     }
 
     /// Name of the table.
@@ -130,6 +132,15 @@ impl Table {
         delta
             .update_datafusion_session(&session.state())
             .map_err(Error::delta(&self.name, "registering its store"))
+    }
+
+    /// Takes in what another process committed since.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub(crate) async fn refresh(&self) -> Result<(), Error> {
+        let updated = self.delta.lock().await.update_state().await;
+        updated.map_err(Error::delta(&self.name, "reading its log"))
     }
 
     /// The newest version's number.
@@ -266,6 +277,10 @@ impl Table {
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
             .map_err(Error::data(&self.name, "converting a batch"))
     }
+}
+
+fn names(schema: &Schema) -> Vec<&str> {
+    schema.fields().iter().map(|field| field.name().as_str()).collect()
 }
 
 fn handle(name: &str, folder: &Path) -> Result<DeltaTable, Error> {

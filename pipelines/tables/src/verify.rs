@@ -1,13 +1,15 @@
 //! `crave verify`: the stored rows of every table equal its SQL in batch over `events_current` (FL-1).
 
-use crave_flow::WindowKind;
 use datafusion::{
-    arrow::{array::AsArray as _, datatypes::DataType, datatypes::Int64Type},
+    arrow::{
+        array::AsArray as _,
+        datatypes::{DataType, Int64Type, Schema},
+    },
     common::ScalarValue,
     logical_expr::{col, lit},
     prelude::{DataFrame, SessionContext},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Error, Repair, repair::Job};
 
@@ -15,7 +17,7 @@ use crate::{Error, Repair, repair::Job};
 const TOLERANCE: f64 = 1e-9;
 
 /// What verify found of one table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     /// Table.
     pub table: String,
@@ -52,15 +54,16 @@ impl Repair {
     }
 
     async fn verify_table(&self, job: &Job) -> Result<Verdict, Error> {
-        let name = job.table.name();
+        let name = job.name.as_str();
         let failed = |doing| Error::data(name, doing);
+        let table = self.table(job)?;
         let (computed, stored, context) = {
             // Pin all versions at one epoch; the comparison itself runs while the stream goes on.
             let _gate = self.gate().lock().await;
             let computed = self.batch(job, None, None).await?;
             let context = SessionContext::new_with_state(computed.clone().into_parts().0);
-            job.table.register_store(&context).await?;
-            let stored = context.read_table(job.table.provider().await?).map_err(failed("scanning"))?;
+            table.register_store(&context).await?;
+            let stored = context.read_table(table.provider().await?).map_err(failed("scanning"))?;
             (computed, stored, context)
         };
         let closed = |frame: DataFrame| -> Result<DataFrame, datafusion::error::DataFusionError> {
@@ -77,7 +80,7 @@ impl Repair {
         };
         register("computed_rows", computed)?;
         register("stored_rows", stored)?;
-        let found = context.sql(&comparison(job)).await.map_err(failed("comparing"))?;
+        let found = context.sql(&comparison(job, table.schema())).await.map_err(failed("comparing"))?;
         let found = Box::pin(found.collect()).await.map_err(failed("comparing"))?;
         let count = |column: usize| {
             let batch = found.first()?;
@@ -95,11 +98,10 @@ impl Repair {
 }
 
 /// A full join by key and copy number; counts what is different on either side.
-fn comparison(job: &Job) -> String {
-    let schema = job.table.schema();
+fn comparison(job: &Job, schema: &Schema) -> String {
     let keys: Vec<String> = match job.output.windows {
         None => vec!["user_id".into(), "event_id".into()],
-        Some(WindowKind::Tumble { .. } | WindowKind::Hop { .. }) => {
+        Some(_) => {
             let (start, end) = job.bounds();
             [start, end]
                 .into_iter()

@@ -14,4 +14,4 @@ pub use accounts::{Accounts, AccountsError};
 pub use body::{BadBody, split};
 pub use limits::{Limits, RateLimit};
 pub use routes::router;
-pub use state::{App, Health};
+pub use state::{App, Faces, Health};

@@ -1,6 +1,6 @@
 //! What handlers share.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crave_connect::log::EventLog;
 use crave_insight::Insights;
@@ -12,11 +12,39 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::{Accounts, Limits, RateLimit};
 
-/// Whether the process can serve; told by the part that composes it.
+/// Whether the process can serve: the parts that are not ready, each with its reason. Told by what composes them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Health {
-    /// Parts that are not ready, with the reason; empty when ready.
-    pub waiting: Vec<String>,
+pub struct Health(BTreeMap<&'static str, String>);
+
+impl Health {
+    /// Sets why `part` is not ready; `None` when it is. Says whether that is news.
+    pub fn set(&mut self, part: &'static str, reason: Option<String>) -> bool {
+        match reason {
+            Some(reason) => self.0.insert(part, reason.clone()).is_none_or(|before| before != reason),
+            None => self.0.remove(part).is_some(),
+        }
+    }
+
+    /// Why `part` is not ready.
+    #[must_use]
+    pub fn of(&self, part: &str) -> Option<&str> {
+        self.0.get(part).map(String::as_str)
+    }
+
+    /// All that is waited for; empty when ready.
+    #[must_use]
+    pub fn waiting(&self) -> Vec<&str> {
+        self.0.values().map(String::as_str).collect()
+    }
+}
+
+/// Which routes a process offers beside health and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Faces {
+    /// Events in, and what became of them.
+    pub ingest: bool,
+    /// Everything that reads: SQL, analytics, feed, answers, the page.
+    pub serve: bool,
 }
 
 /// The application behind the routes.
@@ -42,6 +70,8 @@ pub struct App {
     pub rate: Arc<RateLimit>,
     /// Open feeds.
     pub feeds: Arc<Semaphore>,
+    /// What this process offers.
+    pub faces: Faces,
     /// Readiness.
     pub health: watch::Receiver<Health>,
     /// Metrics.

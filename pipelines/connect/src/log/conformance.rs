@@ -32,6 +32,8 @@ pub(crate) async fn suite<L: EventLog + 'static>(log: L, reopen: impl AsyncFn(L)
 }
 
 async fn appends_in_order<L: EventLog>(log: L, reopen: &impl AsyncFn(L) -> L) -> L {
+    log.probe().await.unwrap();
+    assert_eq!(log.bounds(Topic::Inbox, 0).await.unwrap(), 0..0, "a probe leaves nothing behind");
     log.append(Topic::Inbox, vec![(0, record("a", "1")), (1, record("b", "2")), (0, record("a", "3"))])
         .await
         .unwrap();

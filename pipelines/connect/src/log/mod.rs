@@ -150,6 +150,12 @@ pub trait EventLog: Send + Sync + std::fmt::Debug {
     /// What the store says.
     fn lookup(&self, keys: &[IdKey]) -> Result<Vec<Option<IdEntry>>, Error>;
 
+    /// Whether an append to the inbox would be taken now.
+    ///
+    /// # Errors
+    /// Why not.
+    async fn probe(&self) -> Result<(), Error>;
+
     /// Forgets records below `offset` (rounded down to whole batches).
     ///
     /// # Errors

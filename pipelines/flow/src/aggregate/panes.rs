@@ -12,10 +12,13 @@ use arrow::array::{
 };
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::TimestampNanosecondType;
+use async_trait::async_trait;
 
 use super::groups::Groups;
+use super::sliding::Sliding;
 use super::{AggregateSpec, SpecWindows, distinct_rows};
 use crate::functions::window_array;
+use crate::operator::{Operator, Snapshot};
 use crate::{Result, WindowKind};
 
 /// More frozen parts than this in a pane are merged.
@@ -29,24 +32,13 @@ struct Pane {
     frozen: Vec<RecordBatch>,
 }
 
-/// What a checkpoint takes from a task.
-#[derive(Debug, Default)]
-pub(crate) struct Snapshot {
-    /// States frozen since the last snapshot, or all of them when a full one was asked for.
-    pub(crate) parts: Vec<RecordBatch>,
-    /// Rows of state held now.
-    pub(crate) rows: usize,
-    /// Distinct late keys since the last snapshot.
-    pub(crate) dirty: Option<RecordBatch>,
-    /// Rows that came too late for a window, since the start.
-    pub(crate) late_rows: u64,
-}
-
 /// The windows of one task.
 pub(crate) struct Panes {
     spec: Arc<AggregateSpec>,
     /// By (start, end); the end of a hop's pane is one slide after its start.
     panes: BTreeMap<(i64, i64), Pane>,
+    /// Merged panes of a hop's last window.
+    sliding: Sliding,
     watermark_ns: i64,
     /// Frozen since the last snapshot.
     fresh: Vec<RecordBatch>,
@@ -60,6 +52,7 @@ impl Panes {
         Self {
             spec,
             panes: BTreeMap::new(),
+            sliding: Sliding::default(),
             watermark_ns,
             fresh: Vec::new(),
             dirty: Vec::new(),
@@ -68,29 +61,15 @@ impl Panes {
         }
     }
 
-    /// Puts back states of a checkpoint; those of panes that are done are dropped.
-    pub(crate) fn restore(&mut self, state: &RecordBatch) -> Result<()> {
-        let state = &RecordBatch::try_new(Arc::clone(&self.spec.state_schema), state.columns().to_vec())?;
-        let starts = state.column(0).as_primitive::<TimestampNanosecondType>().values();
-        let ends = state.column(1).as_primitive::<TimestampNanosecondType>().values();
-        let panes = starts.iter().copied().zip(ends.iter().copied()).collect::<Vec<_>>();
-        for (pane, part) in split(state, &panes)? {
-            if self.done_at(pane) > self.watermark_ns {
-                self.panes.entry(pane).or_default().frozen.push(part);
-            }
-        }
-        Ok(())
-    }
-
     fn done_at(&self, pane: (i64, i64)) -> i64 {
         match self.spec.windows {
             SpecWindows::Of(kind) => kind.pane_done_at(pane.0),
-            SpecWindows::Inherited => pane.1,
+            SpecWindows::Inherited | SpecWindows::Never => pane.1,
         }
     }
 
     /// Adds rows in the layout of the stage; what is too late is noted instead.
-    pub(crate) fn update(&mut self, batch: &RecordBatch) -> Result<()> {
+    fn add(&mut self, batch: &RecordBatch) -> Result<()> {
         let first = batch.column(0).as_primitive::<TimestampNanosecondType>();
         let panes: Vec<(i64, i64)> = match self.spec.windows {
             SpecWindows::Of(kind) => {
@@ -100,7 +79,7 @@ impl Panes {
                 let slide = kind.slide_ns();
                 first.values().iter().map(|&t| kind.pane_start(t)).map(|s| (s, s + slide)).collect()
             }
-            SpecWindows::Inherited => {
+            SpecWindows::Inherited | SpecWindows::Never => {
                 let ends = batch.column(1).as_primitive::<TimestampNanosecondType>().values();
                 first.values().iter().copied().zip(ends.iter().copied()).collect()
             }
@@ -111,6 +90,10 @@ impl Panes {
             }
             if self.done_at(pane) <= self.watermark_ns {
                 continue;
+            }
+            if pane.1 <= self.watermark_ns {
+                // It is in merged states already.
+                self.sliding.clear();
             }
             let pane = self.panes.entry(pane).or_default();
             let live = match &mut pane.live {
@@ -132,7 +115,7 @@ impl Panes {
         let known = arrow::compute::is_not_null(time)?;
         let batch = arrow::compute::filter_record_batch(batch, &known)?;
         // The mask is gone with the nulls, so this ends.
-        if batch.num_rows() == 0 { Ok(()) } else { self.update(&without_nulls(&batch)?) }
+        if batch.num_rows() == 0 { Ok(()) } else { self.add(&without_nulls(&batch)?) }
     }
 
     fn note_late(&mut self, pane: (i64, i64), rows: &RecordBatch) -> Result<()> {
@@ -141,7 +124,7 @@ impl Panes {
         let keys = if self.spec.keys == 0 { keys.slice(0, 1) } else { distinct_rows(&keys)? };
         let closed: Vec<(i64, i64)> = match self.spec.windows {
             SpecWindows::Of(kind) => kind.closed_windows(pane.0, self.watermark_ns).collect(),
-            SpecWindows::Inherited => vec![pane],
+            SpecWindows::Inherited | SpecWindows::Never => vec![pane],
         };
         for window in closed {
             let batch = windowed(&self.spec.dirty_schema, window, keys.columns(), keys.num_rows())?;
@@ -164,19 +147,6 @@ impl Panes {
             return Ok(None);
         }
         distinct_rows(&concat_batches(&self.spec.dirty_schema, &parts)?).map(Some)
-    }
-
-    /// Moves time forward and gives the rows of every window that closes, in order of their ends.
-    pub(crate) fn advance(&mut self, watermark_ns: i64) -> Result<Vec<RecordBatch>> {
-        if watermark_ns <= self.watermark_ns {
-            return Ok(Vec::new());
-        }
-        let out = match self.spec.windows {
-            SpecWindows::Of(kind @ WindowKind::Hop { .. }) => self.close_hops(kind, watermark_ns)?,
-            _ => self.close_panes(watermark_ns)?,
-        };
-        self.watermark_ns = watermark_ns;
-        Ok(out)
     }
 
     fn close_panes(&mut self, watermark_ns: i64) -> Result<Vec<RecordBatch>> {
@@ -207,15 +177,12 @@ impl Panes {
             }
             let start = end - kind.width_ns();
             let spec = Arc::clone(&self.spec);
-            let mut groups = Groups::new(&spec)?;
-            for (&(pane_start, pane_end), pane) in self.panes.range_mut((start, i64::MIN)..(end, i64::MIN)) {
-                if let Some(part) = freeze(&spec, (pane_start, pane_end), pane)? {
-                    self.fresh.push(part);
-                }
-                for part in &pane.frozen {
-                    groups.merge(&spec, part)?;
-                }
+            for (&bounds, pane) in self.panes.range_mut((start, i64::MIN)..(end, i64::MIN)) {
+                self.fresh.extend(freeze(&spec, bounds, pane)?);
             }
+            let panes = self.panes.range((start, i64::MIN)..(end, i64::MIN));
+            let parts = panes.map(|(&(from, _), pane)| (from, pane.frozen.as_slice())).collect::<Vec<_>>();
+            let groups = self.sliding.window(&spec, (start, end), &parts)?;
             if groups.len() > 0 {
                 out.push(self.output((start, end), groups)?);
             }
@@ -223,6 +190,9 @@ impl Panes {
                 self.panes.pop_first();
             }
             closed_to = end;
+        }
+        if self.panes.is_empty() {
+            self.sliding.clear();
         }
         Ok(out)
     }
@@ -233,18 +203,37 @@ impl Panes {
         let (start, end) = bounds(window, rows);
         let window: ArrayRef = Arc::new(window_array(start, end));
         let mut columns = keys;
-        columns.insert(self.spec.window_at, window);
+        columns.insert(self.spec.window_at.unwrap_or_default(), window);
         columns.extend(results);
         Ok(RecordBatch::try_new(Arc::clone(&self.spec.output), columns)?)
     }
+}
 
-    /// Rows that came too late for a window, since the start.
-    pub(crate) const fn late_rows(&self) -> u64 {
+#[async_trait]
+impl Operator for Panes {
+    fn update(&mut self, _: usize, batch: &RecordBatch) -> Result<Vec<RecordBatch>> {
+        self.add(batch)?;
+        Ok(Vec::new())
+    }
+
+    /// Windows close in order of their ends.
+    async fn advance(&mut self, watermark_ns: i64) -> Result<Vec<RecordBatch>> {
+        if watermark_ns <= self.watermark_ns {
+            return Ok(Vec::new());
+        }
+        let out = match self.spec.windows {
+            SpecWindows::Of(kind @ WindowKind::Hop { .. }) => self.close_hops(kind, watermark_ns)?,
+            _ => self.close_panes(watermark_ns)?,
+        };
+        self.watermark_ns = watermark_ns;
+        Ok(out)
+    }
+
+    fn late_rows(&self) -> u64 {
         self.late_rows
     }
 
-    /// Takes what changed since the last snapshot (`full`: everything).
-    pub(crate) fn snapshot(&mut self, full: bool) -> Result<Snapshot> {
+    fn snapshot(&mut self, full: bool) -> Result<Snapshot> {
         let spec = Arc::clone(&self.spec);
         let mut parts = std::mem::take(&mut self.fresh);
         let mut rows = 0;
@@ -256,7 +245,22 @@ impl Panes {
         if full {
             parts = self.panes.values().flat_map(|p| p.frozen.iter().cloned()).collect();
         }
-        Ok(Snapshot { parts, rows, dirty: self.take_dirty()?, late_rows: self.late_rows })
+        let parts = parts.into_iter().map(|part| (0, part)).collect();
+        Ok(Snapshot { parts, whole: full, rows, dirty: self.take_dirty()?, late_rows: self.late_rows })
+    }
+
+    /// States of panes that are done are dropped.
+    fn restore(&mut self, _: usize, state: &RecordBatch) -> Result<()> {
+        let state = &RecordBatch::try_new(Arc::clone(&self.spec.state_schema), state.columns().to_vec())?;
+        let starts = state.column(0).as_primitive::<TimestampNanosecondType>().values();
+        let ends = state.column(1).as_primitive::<TimestampNanosecondType>().values();
+        let panes = starts.iter().copied().zip(ends.iter().copied()).collect::<Vec<_>>();
+        for (pane, part) in split(state, &panes)? {
+            if self.done_at(pane) > self.watermark_ns {
+                self.panes.entry(pane).or_default().frozen.push(part);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -298,7 +302,7 @@ fn bounds(window: (i64, i64), rows: usize) -> (TimestampNanosecondArray, Timesta
     )
 }
 
-fn windowed(
+pub(super) fn windowed(
     schema: &arrow::datatypes::SchemaRef,
     window: (i64, i64),
     columns: &[ArrayRef],
@@ -311,7 +315,7 @@ fn windowed(
 }
 
 /// The rows of each pane, in order of time; rows of a pane keep their order.
-fn split(batch: &RecordBatch, panes: &[(i64, i64)]) -> Result<Vec<((i64, i64), RecordBatch)>> {
+pub(crate) fn split(batch: &RecordBatch, panes: &[(i64, i64)]) -> Result<Vec<((i64, i64), RecordBatch)>> {
     let Some(&first) = panes.first() else { return Ok(Vec::new()) };
     if panes.iter().all(|p| *p == first) {
         return Ok(vec![(first, batch.clone())]);

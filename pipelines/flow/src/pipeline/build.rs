@@ -1,6 +1,7 @@
 //! Opens sources and sinks, puts state back, wires the tasks and starts them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -13,14 +14,16 @@ use super::sink_task::SinkTask;
 use super::source_task::{SourceExprs, SourceTask, Subscriber};
 use super::stage_task::StageTask;
 use super::{JobStart, PipelineOptions};
-use crate::aggregate::Panes;
 use crate::checkpoint::{CheckpointStore, JobState, Manifest};
+use crate::debezium::envelope_schema;
 use crate::exchange::{Inbox, Message, Outputs, partition};
+use crate::operator::Begin;
 use crate::plan::{Branch, BranchOrigin, Stage};
 use crate::{Connectors, EpochObserver, Error, Program, Result, Sink, SinkContext, Source, SourceOffset};
 
 type Job = (String, JobStart, Arc<JobCounters>);
-type Receivers = Vec<Vec<mpsc::Receiver<Message>>>;
+/// By task; each with the number of the input it belongs to.
+type Receivers = Vec<Vec<(usize, mpsc::Receiver<Message>)>>;
 
 /// Readers that jobs share: same table, same position.
 struct Shared {
@@ -171,8 +174,11 @@ async fn open_sources(
     let mut shared: Vec<Shared> = Vec::new();
     for (job, (program, state)) in programs.iter().zip(states).enumerate() {
         let plan = &program.plan;
-        let inputs =
-            plan.stages.iter().flat_map(|s| &s.inputs).chain(plan.sinks.iter().flat_map(|s| &s.inputs));
+        let inputs = plan
+            .stages
+            .iter()
+            .flat_map(|s| s.inputs.iter().flatten())
+            .chain(plan.sinks.iter().flat_map(|s| &s.inputs));
         let used: BTreeSet<usize> = inputs
             .filter_map(|b| match b.origin {
                 BranchOrigin::Source(s) => Some(s),
@@ -230,7 +236,8 @@ impl Wiring<'_> {
         let mut outputs = StageOutputs::new();
         let mut sinks = Vec::new();
         for (index, (sink, writer)) in plan.sinks.iter().zip(writers).enumerate() {
-            let mut receivers = self.connect(&sink.inputs, 1, 0..0, shared, &mut outputs)?;
+            let mut receivers = vec![Vec::new()];
+            self.connect(0, &sink.inputs, &(0..0), &mut receivers, shared, &mut outputs)?;
             let (commands, receiver) = mpsc::channel(4);
             let known = self.state.and_then(|s| s.sinks.get(&sink.table.name));
             let watermark_ns = known.map_or(i64::MIN, |s| s.watermark_ns);
@@ -240,6 +247,7 @@ impl Wiring<'_> {
                 sink: index,
                 writer,
                 schema: Arc::clone(&sink.table.physical),
+                envelopes: sink.changes.then(|| envelope_schema(&sink.table.physical)),
                 inbox: Inbox::new(receivers.pop().unwrap_or_default()),
                 watermark_ns,
                 counters: Arc::clone(self.job),
@@ -247,15 +255,17 @@ impl Wiring<'_> {
                 acks: self.acks.clone(),
             };
             tasks.spawn(task.run());
-            sinks.push(SinkTasks { table: sink.table.clone(), keys: sink.keys.clone(), commands });
+            sinks.push(SinkTasks { table: sink.table.clone(), commands });
         }
         let mut stages = Vec::new();
         // Consumers first: a stage's outputs are known when it is built.
         for index in (0..plan.stages.len()).rev() {
             let stage = &plan.stages[index];
-            let keys = stage.spec.key_columns();
-            let receivers =
-                self.connect(&stage.inputs, self.options.parallelism, keys, shared, &mut outputs)?;
+            let mut receivers: Receivers = (0..self.options.parallelism).map(|_| Vec::new()).collect();
+            for (input, branches) in stage.inputs.iter().enumerate() {
+                let keys = stage.spec.input_keys(input);
+                self.connect(input, branches, &keys, &mut receivers, shared, &mut outputs)?;
+            }
             stages.push(self.stage(index, stage, receivers, store, &mut outputs, tasks).await?);
         }
         stages.reverse();
@@ -282,15 +292,22 @@ impl Wiring<'_> {
         let watermark_ns = known.map_or(i64::MIN, |s| s.watermark_ns);
         let late = known.map_or(0, |s| s.late_rows);
         // The rows counted so far stay with the first task.
-        let mut panes = (0..parallelism)
-            .map(|i| Panes::new(Arc::clone(&stage.spec), watermark_ns, if i == 0 { late } else { 0 }))
-            .collect::<Vec<_>>();
+        let begin = |task| Begin {
+            watermark_ns,
+            late_rows: if task == 0 { late } else { 0 },
+            clock: Arc::clone(&self.options.clock),
+        };
+        let mut operators = (0..parallelism)
+            .map(|task| Arc::clone(&stage.spec).start(begin(task)))
+            .collect::<Result<Vec<_>>>()?;
         let runs = known.map(|s| s.runs.clone()).unwrap_or_default();
         for run in &runs {
             for batch in store.read(&run.file).await? {
-                let keys = 2..2 + stage.spec.keys;
-                for (panes, part) in panes.iter_mut().zip(partition(&batch, keys, parallelism)?) {
-                    panes.restore(&part)?;
+                let keys = stage.spec.state_keys(run.table);
+                for (operator, part) in operators.iter_mut().zip(partition(&batch, keys, parallelism)?) {
+                    if part.num_rows() > 0 {
+                        operator.restore(run.table, &part)?;
+                    }
                 }
             }
         }
@@ -299,11 +316,11 @@ impl Wiring<'_> {
         if out.len() != parallelism {
             return Err(Error::Internal(format!("stage {index} of {} leads nowhere", self.program.name())));
         }
-        for ((panes, receivers), out) in panes.into_iter().zip(receivers).zip(out.drain(..)) {
+        for ((operator, receivers), out) in operators.into_iter().zip(receivers).zip(out.drain(..)) {
             let task = StageTask {
                 job: self.index,
                 stage: index,
-                panes,
+                operator,
                 inbox: Inbox::new(receivers),
                 watermark_ns,
                 steps: out.steps,
@@ -315,32 +332,27 @@ impl Wiring<'_> {
             };
             tasks.spawn(task.run());
         }
-        Ok(StageTasks {
-            spec: Arc::clone(&stage.spec),
-            sink: stage.sink,
-            tasks: parallelism,
-            runs,
-            want_full,
-        })
+        let late = stage.late.clone();
+        Ok(StageTasks { sink: stage.sink, late, tasks: parallelism, runs, want_full })
     }
 
-    /// Makes a channel from every task of each branch's origin to every one of `tasks` tasks.
+    /// Makes a channel from every task of each branch's origin to every task that `receivers` are of.
     fn connect(
         &self,
+        input: usize,
         branches: &[Branch],
-        tasks: usize,
-        keys: std::ops::Range<usize>,
+        keys: &Range<usize>,
+        receivers: &mut Receivers,
         shared: &mut [Shared],
         outputs: &mut StageOutputs,
-    ) -> Result<Receivers> {
-        let mut receivers: Receivers = (0..tasks).map(|_| Vec::new()).collect();
+    ) -> Result<()> {
         let capacity = self.options.channel_batches.max(1);
         let mut output = || {
-            let mut senders = Vec::with_capacity(tasks);
-            for receivers in &mut receivers {
+            let mut senders = Vec::with_capacity(receivers.len());
+            for receivers in receivers.iter_mut() {
                 let (sender, receiver) = mpsc::channel(capacity);
                 senders.push(sender);
-                receivers.push(receiver);
+                receivers.push((input, receiver));
             }
             Outputs::new(senders, keys.clone())
         };
@@ -362,6 +374,6 @@ impl Wiring<'_> {
                 }
             }
         }
-        Ok(receivers)
+        Ok(())
     }
 }

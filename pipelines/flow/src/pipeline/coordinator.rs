@@ -1,19 +1,22 @@
 //! Runs the epochs: barrier, staged sinks, durable checkpoint, commits.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
-use arrow::datatypes::{Field, Schema};
+use arrow::array::{AsArray, RecordBatch, TimestampNanosecondArray, UInt32Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::datatypes::{Field, Schema, TimestampNanosecondType};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::PipelineOptions;
 use super::messages::{Ack, Counters, JobCounters, SinkCommand, SourceCommand, WantFull};
-use crate::aggregate::{AggregateSpec, Snapshot, SpecWindows, distinct_rows};
+use crate::aggregate::distinct_rows;
 use crate::checkpoint::{CheckpointStore, JobState, Manifest, Run, SinkState, StageState, VERSION};
-use crate::{EpochObserver, EpochSummary, Error, Result, SinkEpoch, SourceOffset, TableDef};
+use crate::operator::Snapshot;
+use crate::plan::LateKeys;
+use crate::{EpochObserver, EpochSummary, Error, Result, SinkEpoch, SourceOffset, TableDef, WindowKind};
 
 /// More state files than this are written anew as one.
 const RUNS_MAX: usize = 32;
@@ -35,8 +38,9 @@ pub(super) struct Group {
 
 /// The tasks of one stage.
 pub(super) struct StageTasks {
-    pub(super) spec: Arc<AggregateSpec>,
     pub(super) sink: usize,
+    /// How its late keys are told to the sink.
+    pub(super) late: LateKeys,
     pub(super) tasks: usize,
     pub(super) runs: Vec<Run>,
     pub(super) want_full: Arc<WantFull>,
@@ -45,7 +49,6 @@ pub(super) struct StageTasks {
 /// The task of one sink.
 pub(super) struct SinkTasks {
     pub(super) table: TableDef,
-    pub(super) keys: Vec<(usize, usize)>,
     pub(super) commands: mpsc::Sender<SinkCommand>,
 }
 
@@ -67,6 +70,12 @@ struct Collected {
     /// By job and sink.
     sinks: Vec<Vec<(i64, serde_json::Value)>>,
 }
+
+/// How a task ended.
+type Ended = Result<Result<()>, tokio::task::JoinError>;
+
+/// How long the cause of a failure may come after its first effect.
+const CAUSE_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
 
 pub(super) struct Coordinator {
     store: CheckpointStore,
@@ -152,7 +161,7 @@ impl Coordinator {
                 }
             };
             tokio::select! {
-                done = self.tasks.join_next() => return Err(failure(done)),
+                done = self.tasks.join_next() => return Err(failure(&mut self.tasks, done).await),
                 Some(ack) = self.acks.recv() => self.note(&ack),
                 command = commands.recv() => match command {
                     Some(Command::Checkpoint(reply)) => {
@@ -198,7 +207,8 @@ impl Coordinator {
         self.activity_seen = self.counters.activity.load(Ordering::Relaxed);
         for source in &self.sources {
             if source.send(SourceCommand::Barrier(epoch)).await.is_err() {
-                return Err(failure(self.tasks.join_next().await));
+                let done = self.tasks.join_next().await;
+                return Err(failure(&mut self.tasks, done).await);
             }
         }
         let collected = self.collect().await?;
@@ -239,7 +249,7 @@ impl Coordinator {
         let mut missing = self.sources.len() + stages + sinks;
         while missing > 0 {
             let ack = tokio::select! {
-                done = self.tasks.join_next() => return Err(failure(done)),
+                done = self.tasks.join_next() => return Err(failure(&mut self.tasks, done).await),
                 Some(ack) = self.acks.recv() => ack,
             };
             missing -= 1;
@@ -265,7 +275,7 @@ impl Coordinator {
 
     /// Writes state and late keys, and gives the checkpoint that names them.
     async fn persist(&mut self, epoch: u64, collected: Collected) -> Result<Manifest> {
-        let mut manifest = Manifest { version: VERSION, epoch, jobs: std::collections::BTreeMap::new() };
+        let mut manifest = Manifest { version: VERSION, epoch, jobs: BTreeMap::new() };
         let Collected { sources, stages, sinks } = collected;
         for (index, ((job, stages), sinks)) in self.jobs.iter_mut().zip(stages).zip(sinks).enumerate() {
             let mut state = JobState { identity: job.identity.clone(), ..JobState::default() };
@@ -286,9 +296,13 @@ impl Coordinator {
             let mut late = vec![0; job.sinks.len()];
             let (mut rows, mut bytes) = (0, 0);
             for (at, (stage, answers)) in job.stages.iter_mut().zip(stages).enumerate() {
-                let file = format!("state-{}-{at}-{epoch:020}.parquet", file_name(&job.name));
-                let stage_state =
-                    persist_stage(&self.store, stage, &file, answers, &mut dirty, &mut late).await?;
+                let file = format!("state-{}-{at}-{epoch:020}", file_name(&job.name));
+                let (stage_state, found) = persist_stage(&self.store, stage, &file, answers).await?;
+                late[stage.sink] += stage_state.late_rows;
+                let sink = &job.sinks[stage.sink].table;
+                for batch in found {
+                    dirty[stage.sink].push(in_sink_terms(sink, &stage.late, &batch)?);
+                }
                 rows += stage_state.runs.iter().map(|r| r.rows).sum::<usize>();
                 bytes += stage_state.runs.iter().map(|r| r.bytes).sum::<usize>();
                 state.stages.push(stage_state);
@@ -299,13 +313,13 @@ impl Coordinator {
                 job.sinks.iter().zip(sinks).zip(dirty).zip(late)
             {
                 let mut file = None;
-                if let Some(keys) = in_sink_terms(sink, &dirty)? {
+                if let Some(keys) = distinct(&dirty)? {
                     let name = format!(
                         "late-{}-{}-{epoch:020}.parquet",
                         file_name(&job.name),
                         file_name(&sink.table.name)
                     );
-                    self.store.write(&name, vec![keys]).await?;
+                    self.store.write(&name, 0, vec![keys]).await?;
                     file = Some(name);
                 }
                 let options = sink.table.options.clone();
@@ -326,7 +340,8 @@ impl Coordinator {
                 let staged = state.staged.clone();
                 let command = SinkCommand::Commit { epoch: manifest.epoch, staged, reply };
                 if sink.commands.send(command).await.is_err() || answer.await.is_err() {
-                    return Err(failure(self.tasks.join_next().await));
+                    let done = self.tasks.join_next().await;
+                    return Err(failure(&mut self.tasks, done).await);
                 }
             }
         }
@@ -339,49 +354,73 @@ async fn persist_stage(
     stage: &mut StageTasks,
     file: &str,
     answers: Vec<(i64, Snapshot)>,
-    dirty: &mut [Vec<RecordBatch>],
-    late: &mut [u64],
-) -> Result<StageState> {
-    let full = stage.want_full.get();
-    let (mut parts, mut held, mut late_rows) = (Vec::new(), 0, 0);
+) -> Result<(StageState, Vec<RecordBatch>)> {
+    let mut full = stage.want_full.get();
+    let (mut parts, mut dirty, mut held, mut late_rows) = (Vec::new(), Vec::new(), 0, 0);
     let mut watermark_ns = i64::MAX;
     for (watermark, snapshot) in answers {
         watermark_ns = watermark_ns.min(watermark);
         parts.extend(snapshot.parts);
         held += snapshot.rows;
+        full |= snapshot.whole;
         late_rows += snapshot.late_rows;
-        if matches!(stage.spec.windows, SpecWindows::Of(_)) {
-            dirty[stage.sink].extend(snapshot.dirty);
-        }
+        dirty.extend(snapshot.dirty);
     }
-    late[stage.sink] += late_rows;
     if full || held == 0 {
         stage.runs.clear();
     }
-    if held > 0 && !parts.is_empty() {
-        stage.runs.push(store.write(file, parts).await?);
+    if held > 0 {
+        for (table, parts) in by_table(parts) {
+            stage.runs.push(store.write(&format!("{file}-{table}.parquet"), table, parts).await?);
+        }
     }
     let written: usize = stage.runs.iter().map(|r| r.rows).sum();
     // Rows of closed panes and repeated keys: writing anew costs no more than what was written since.
     stage.want_full.set(stage.runs.len() > RUNS_MAX || written > 2 * held + 4096);
-    Ok(StageState { watermark_ns, late_rows, runs: stage.runs.clone() })
+    Ok((StageState { watermark_ns, late_rows, runs: stage.runs.clone() }, dirty))
 }
 
-/// Late keys under the sink's names and types.
-fn in_sink_terms(sink: &SinkTasks, dirty: &[RecordBatch]) -> Result<Option<RecordBatch>> {
-    let mut parts = Vec::with_capacity(dirty.len());
-    for batch in dirty {
-        let mut fields = batch.schema().fields()[..2].to_vec();
-        let mut columns = batch.columns()[..2].to_vec();
-        for &(key, column) in &sink.keys {
-            let field = sink.table.physical.field(column);
-            fields.push(Arc::new(Field::new(field.name(), field.data_type().clone(), true)));
-            columns.push(arrow::compute::cast(batch.column(2 + key), field.data_type())?);
-        }
-        parts.push(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?);
+fn by_table(parts: Vec<(usize, RecordBatch)>) -> BTreeMap<usize, Vec<RecordBatch>> {
+    let mut tables: BTreeMap<usize, Vec<RecordBatch>> = BTreeMap::new();
+    for (table, part) in parts {
+        tables.entry(table).or_default().push(part);
     }
+    tables
+}
+
+/// Late windows and keys of a stage under the sink's names and types.
+fn in_sink_terms(table: &TableDef, late: &LateKeys, batch: &RecordBatch) -> Result<RecordBatch> {
+    let batch = &late.outer.iter().try_fold(batch.clone(), |batch, kind| in_windows(&batch, *kind))?;
+    let mut fields = batch.schema().fields()[..2].to_vec();
+    let mut columns = batch.columns()[..2].to_vec();
+    for &(key, column) in &late.columns {
+        let field = table.physical.field(column);
+        fields.push(Arc::new(Field::new(field.name(), field.data_type().clone(), true)));
+        columns.push(arrow::compute::cast(batch.column(2 + key), field.data_type())?);
+    }
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
+
+/// The windows of `kind` that hold the last instant of each window of the batch.
+fn in_windows(batch: &RecordBatch, kind: WindowKind) -> Result<RecordBatch> {
+    let (mut rows, mut starts, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+    let inner = batch.column(1).as_primitive::<TimestampNanosecondType>().values();
+    for (row, &inner) in (0_u32..).zip(inner) {
+        for (start, end) in kind.windows(inner.saturating_sub(1)) {
+            rows.push(row);
+            starts.push(start);
+            ends.push(end);
+        }
+    }
+    let mut columns = take_record_batch(batch, &UInt32Array::from(rows))?.columns().to_vec();
+    columns[0] = Arc::new(TimestampNanosecondArray::from(starts));
+    columns[1] = Arc::new(TimestampNanosecondArray::from(ends));
+    Ok(RecordBatch::try_new(batch.schema(), columns)?)
+}
+
+fn distinct(parts: &[RecordBatch]) -> Result<Option<RecordBatch>> {
     let Some(first) = parts.first() else { return Ok(None) };
-    distinct_rows(&concat_batches(&first.schema(), &parts)?).map(Some)
+    distinct_rows(&concat_batches(&first.schema(), parts)?).map(Some)
 }
 
 /// What is told of a checkpoint.
@@ -428,10 +467,19 @@ fn file_name(name: &str) -> String {
     })
 }
 
-fn failure(done: Option<Result<Result<()>, tokio::task::JoinError>>) -> Error {
-    match done {
-        Some(Ok(Err(error))) => error,
-        Some(Err(error)) => Error::Internal(format!("a task died: {error}")),
-        Some(Ok(Ok(()))) | None => Error::Internal("a task ended early".into()),
+/// Why the pipeline cannot go on. Tasks that lose a neighbour end as well, and may be seen first: the cause is the
+/// first error that is not of that kind.
+async fn failure(tasks: &mut JoinSet<Result<()>>, mut done: Option<Ended>) -> Error {
+    let mut lesser = Error::Internal("a task ended early".into());
+    while let Some(ended) = done {
+        match ended {
+            Ok(Err(Error::Internal(text))) => lesser = Error::Internal(text),
+            Ok(Err(error)) => return error,
+            Err(error) => return Error::Internal(format!("a task died: {error}")),
+            Ok(Ok(())) => {}
+        }
+        // The one that failed has ended or is about to; others may wait for input for ever.
+        done = tokio::time::timeout(CAUSE_WITHIN, tasks.join_next()).await.ok().flatten();
     }
+    lesser
 }

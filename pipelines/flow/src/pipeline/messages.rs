@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use tokio::sync::oneshot;
 
-use crate::aggregate::Snapshot;
+use crate::operator::Snapshot;
 use crate::{Error, Result};
 
 /// To a source task.

@@ -8,6 +8,7 @@ use arrow::datatypes::SchemaRef;
 use tokio::sync::mpsc;
 
 use super::messages::{Ack, JobCounters, SinkCommand, add, gone};
+use crate::debezium::envelopes;
 use crate::exchange::{Event, Inbox};
 use crate::{Result, Sink};
 
@@ -17,6 +18,8 @@ pub(crate) struct SinkTask {
     pub(crate) sink: usize,
     pub(crate) writer: Box<dyn Sink>,
     pub(crate) schema: SchemaRef,
+    /// Schema of the envelopes, when rows arrive as changes.
+    pub(crate) envelopes: Option<SchemaRef>,
     pub(crate) inbox: Inbox,
     pub(crate) watermark_ns: i64,
     pub(crate) counters: Arc<JobCounters>,
@@ -36,11 +39,16 @@ impl SinkTask {
                     gone(reply.send(()))?;
                 }
                 event = self.inbox.next() => match event {
-                    Event::Batch(batch) => {
+                    Event::Batch(_, batch) => {
                         let rows = batch.num_rows();
                         // Here a NULL in a NOT NULL column comes to light.
-                        let batch = RecordBatch::try_new(Arc::clone(&self.schema), batch.columns().to_vec())?;
-                        self.writer.write(batch).await?;
+                        let columns = batch.columns()[..self.schema.fields().len()].to_vec();
+                        let plain = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
+                        let written = match &self.envelopes {
+                            Some(schema) => envelopes(&batch, schema)?,
+                            None => plain,
+                        };
+                        self.writer.write(written).await?;
                         add(&self.counters.rows_out, rows);
                     }
                     Event::Watermark(ns) => {
@@ -52,6 +60,7 @@ impl SinkTask {
                         let (job, sink, watermark_ns) = (self.job, self.sink, self.watermark_ns);
                         gone(self.acks.send(Ack::Sink { job, sink, watermark_ns, staged }).await)?;
                     }
+                    Event::Idle => {}
                     Event::Closed => return Ok(()),
                 },
             }

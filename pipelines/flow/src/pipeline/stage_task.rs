@@ -1,4 +1,4 @@
-//! Keeps the windows of one share of the keys.
+//! Runs one task of a stage: rows in, rows out, and a share of the checkpoint.
 
 use std::sync::Arc;
 
@@ -7,15 +7,15 @@ use tokio::sync::mpsc;
 
 use super::messages::{Ack, JobCounters, WantFull, gone};
 use crate::Result;
-use crate::aggregate::Panes;
 use crate::exchange::{Event, Inbox, Message, Outputs};
+use crate::operator::Operator;
 use crate::plan::{Step, run_steps};
 
 /// Everything a stage task needs.
 pub(crate) struct StageTask {
     pub(crate) job: usize,
     pub(crate) stage: usize,
-    pub(crate) panes: Panes,
+    pub(crate) operator: Box<dyn Operator>,
     pub(crate) inbox: Inbox,
     pub(crate) watermark_ns: i64,
     pub(crate) steps: Vec<Step>,
@@ -32,12 +32,13 @@ impl StageTask {
         if self.watermark_ns > i64::MIN {
             self.outputs.broadcast(&Message::Watermark(self.watermark_ns)).await?;
         }
-        let mut late_before = self.panes.late_rows();
+        let mut late_before = self.operator.late_rows();
         loop {
             match self.inbox.next().await {
-                Event::Batch(batch) => {
-                    self.panes.update(&batch)?;
-                    let late = self.panes.late_rows();
+                Event::Batch(input, batch) => {
+                    let rows = self.operator.update(input, &batch)?;
+                    self.send(&rows).await?;
+                    let late = self.operator.late_rows();
                     if late > late_before {
                         let more = late - late_before;
                         self.counters.late_rows.fetch_add(more, std::sync::atomic::Ordering::Relaxed);
@@ -46,14 +47,17 @@ impl StageTask {
                 }
                 Event::Watermark(ns) if ns > self.watermark_ns => {
                     self.watermark_ns = ns;
-                    for batch in self.panes.advance(ns)? {
-                        self.send(&batch).await?;
-                    }
+                    let rows = self.operator.advance(ns).await?;
+                    self.send(&rows).await?;
                     self.outputs.broadcast(&Message::Watermark(ns)).await?;
                 }
                 Event::Watermark(_) => {}
+                // Whoever waits for this stage's time need not.
+                Event::Idle => self.outputs.broadcast(&Message::Idle).await?,
                 Event::Barrier(epoch) => {
-                    let snapshot = self.panes.snapshot(self.want_full.get())?;
+                    let rows = self.operator.flush()?;
+                    self.send(&rows).await?;
+                    let snapshot = self.operator.snapshot(self.want_full.get())?;
                     let ack = Ack::Stage {
                         job: self.job,
                         stage: self.stage,
@@ -68,13 +72,15 @@ impl StageTask {
         }
     }
 
-    async fn send(&mut self, batch: &RecordBatch) -> Result<()> {
-        let mut from = 0;
-        while from < batch.num_rows() {
-            let part = batch.slice(from, self.batch_rows.min(batch.num_rows() - from));
-            from += part.num_rows();
-            if let Some(part) = run_steps(&self.steps, &part)? {
-                self.outputs.send(part).await?;
+    async fn send(&mut self, batches: &[RecordBatch]) -> Result<()> {
+        for batch in batches {
+            let mut from = 0;
+            while from < batch.num_rows() {
+                let part = batch.slice(from, self.batch_rows.min(batch.num_rows() - from));
+                from += part.num_rows();
+                if let Some(part) = run_steps(&self.steps, &part)? {
+                    self.outputs.send(part).await?;
+                }
             }
         }
         Ok(())

@@ -1,32 +1,21 @@
 //! Cuts an optimised logical plan into branches and stages, with physical expressions in place.
 
+mod stage;
+
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch, RecordBatchOptions};
-use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::execution::context::SessionState;
-use datafusion::functions::core::expr_fn::get_field;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, cast};
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
 
-use super::lineage::window_aggregate;
-use super::node::{WindowAggregate, Windows};
-use crate::aggregate::{AggregateCall, AggregateSpec, SpecWindows};
-use crate::functions::TIMESTAMP;
+use super::lineage::{keyed_aggregate, per_window};
+use super::step::Step;
+use crate::debezium::{CHANGE, change_field};
+use crate::operator::OperatorSpec;
 use crate::{Error, Result, TableDef, WindowKind};
-
-/// One thing done to a batch on its way.
-#[derive(Clone, Debug)]
-pub(crate) enum Step {
-    /// Keep these columns.
-    Select(Vec<usize>),
-    /// Keep the rows for which it is true.
-    Filter(Arc<dyn PhysicalExpr>),
-    /// Compute these columns.
-    Project(Vec<Arc<dyn PhysicalExpr>>, SchemaRef),
-}
 
 /// Where a branch begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,15 +31,31 @@ pub(crate) enum BranchOrigin {
 pub(crate) struct Branch {
     pub(crate) origin: BranchOrigin,
     pub(crate) steps: Vec<Step>,
+    /// Its rows come and go: their change is a last column that the plan does not know.
+    pub(crate) changes: bool,
 }
 
-/// One keyed windowed aggregate.
+/// One operator with keyed state.
 #[derive(Debug)]
 pub(crate) struct Stage {
-    pub(crate) spec: Arc<AggregateSpec>,
-    pub(crate) inputs: Vec<Branch>,
+    pub(crate) spec: Arc<dyn OperatorSpec>,
+    /// Number of its node; late keys are told by it.
+    pub(crate) id: usize,
+    /// By input.
+    pub(crate) inputs: Vec<Vec<Branch>>,
     /// Index into [`JobPlan::sinks`].
     pub(crate) sink: usize,
+    /// What late keys are in the sink's terms; set once the whole program is known.
+    pub(crate) late: LateKeys,
+}
+
+/// How a stage's late windows and keys are told to the sink.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LateKeys {
+    /// (key, sink column).
+    pub(crate) columns: Vec<(usize, usize)>,
+    /// The windows that a window falls into on its way, one after the other.
+    pub(crate) outer: Vec<WindowKind>,
 }
 
 /// What one sink gets.
@@ -58,10 +63,8 @@ pub(crate) struct Stage {
 pub(crate) struct SinkPlan {
     pub(crate) table: TableDef,
     pub(crate) inputs: Vec<Branch>,
-    /// Group keys of the innermost aggregate that the sink keeps: (key, sink column).
-    pub(crate) keys: Vec<(usize, usize)>,
-    /// The windows of the innermost aggregate.
-    pub(crate) windows: Option<WindowKind>,
+    /// Whether it is given changes, to be written as Debezium does.
+    pub(crate) changes: bool,
 }
 
 /// Everything one program runs.
@@ -71,6 +74,7 @@ pub(crate) struct JobPlan {
     /// A stage comes after those it reads from.
     pub(crate) stages: Vec<Stage>,
     pub(crate) sinks: Vec<SinkPlan>,
+    pub(crate) updating_ttl_ns: i64,
 }
 
 /// Adds the branches of `plan`, an optimised query for sink number `sink`, to `job`.
@@ -109,16 +113,46 @@ impl Compiler<'_> {
                 for filter in &scan.filters {
                     steps.push(Step::Filter(self.physical(filter, &scan.projected_schema)?));
                 }
-                Ok(vec![Branch { origin: BranchOrigin::Source(source), steps }])
+                Ok(vec![Branch { origin: BranchOrigin::Source(source), steps, changes: false }])
             }
             LogicalPlan::SubqueryAlias(alias) => self.branches(&alias.input),
             LogicalPlan::Filter(filter) => {
                 let step = Step::Filter(self.physical(&filter.predicate, filter.input.schema())?);
-                Ok(appended(self.branches(&filter.input)?, &step))
+                let mut branches = self.branches(&filter.input)?;
+                branches.iter_mut().for_each(|b| b.steps.push(step.clone()));
+                Ok(branches)
             }
             LogicalPlan::Projection(p) => {
-                let step = self.project(&p.expr, p.input.schema(), p.schema.inner())?;
-                Ok(appended(self.branches(&p.input)?, &step))
+                let exprs = p.expr.iter().map(|e| self.physical(e, p.input.schema()));
+                let exprs = exprs.collect::<Result<Vec<_>>>()?;
+                let width = p.input.schema().fields().len();
+                Ok(projected(self.branches(&p.input)?, &exprs, p.schema.inner(), width))
+            }
+            LogicalPlan::Unnest(unnest) => {
+                let lists = unnest.list_type_columns.iter();
+                if !unnest.struct_type_columns.is_empty() || lists.clone().any(|(_, c)| c.depth != 1) {
+                    return Err(Error::Unsupported {
+                        program: self.program.to_owned(),
+                        at: None,
+                        reason: "UNNEST of a struct, or of a list of lists, is not supported in a stream"
+                            .into(),
+                        instead: "unnest one list of plain values; take fields with value['name']".into(),
+                    });
+                }
+                let step = |changes: bool| {
+                    let mut from = unnest.dependency_indices.clone();
+                    let mut schema = Arc::clone(unnest.schema.inner());
+                    if changes {
+                        from.push(unnest.input.schema().fields().len());
+                        schema = with_change(&schema);
+                    }
+                    let lists = lists.clone().map(|(at, _)| *at).collect();
+                    let keep_nulls = super::step::keeps_nulls(&unnest.options);
+                    Step::Unnest { lists, from, keep_nulls, schema }
+                };
+                let mut branches = self.branches(&unnest.input)?;
+                branches.iter_mut().for_each(|b| b.steps.push(step(b.changes)));
+                Ok(branches)
             }
             LogicalPlan::Union(union) => {
                 let mut all = Vec::new();
@@ -127,60 +161,18 @@ impl Compiler<'_> {
                 }
                 Ok(all)
             }
-            other => match window_aggregate(other) {
-                Some(node) => self.stage(node),
-                None => Err(Error::Unsupported {
+            LogicalPlan::Join(join) => self.join(join),
+            other => match (keyed_aggregate(other), per_window(other)) {
+                (Some(node), _) => self.aggregate(node),
+                (_, Some(node)) => self.per_window(node),
+                _ => Err(Error::Unsupported {
                     program: self.program.to_owned(),
+                    at: None,
                     reason: format!("the plan holds {}, which is not supported in a stream", other.display()),
-                    instead: "use projection, filter, UNION ALL, tumble and hop".into(),
+                    instead: "use projections, filters, UNION ALL, GROUP BY and joins".into(),
                 }),
             },
         }
-    }
-
-    fn stage(&mut self, node: &WindowAggregate) -> Result<Vec<Branch>> {
-        let inputs = self.branches(&node.input)?;
-        let schema = node.input.schema();
-        let (windows, mut layout) = match &node.windows {
-            Windows::Of { kind, time } => {
-                let typed = time.get_type(schema).map_err(Error::plan("typing the event time"))?;
-                let time = if typed == TIMESTAMP { time.clone() } else { cast(time.clone(), TIMESTAMP) };
-                (SpecWindows::Of(*kind), vec![time])
-            }
-            Windows::Inherited { window } => (
-                SpecWindows::Inherited,
-                vec![get_field(window.clone(), "start"), get_field(window.clone(), "end")],
-            ),
-        };
-        layout.extend(node.keys.iter().cloned());
-        let mut layout = layout.iter().map(|e| self.physical(e, schema)).collect::<Result<Vec<_>>>()?;
-        let mut calls = Vec::with_capacity(node.aggregates.len());
-        for expr in &node.aggregates {
-            calls.push(AggregateCall::lower(self.program, expr, schema, self.state, &mut layout)?);
-        }
-        let mut fields = Vec::with_capacity(layout.len());
-        for (i, expr) in layout.iter().enumerate() {
-            let field = expr.return_field(schema.inner()).map_err(Error::plan("typing a group key"))?;
-            fields.push(field.as_ref().clone().with_name(format!("c{i}")).with_nullable(true));
-        }
-        let layout_schema = Arc::new(Schema::new(fields));
-        let spec = AggregateSpec::new(
-            windows,
-            node.window_at,
-            node.keys.len(),
-            calls,
-            &layout_schema,
-            Arc::clone(node.schema.inner()),
-        )?;
-        let inputs = appended(inputs, &Step::Project(layout, layout_schema));
-        self.job.stages.push(Stage { spec: Arc::new(spec), inputs, sink: self.sink });
-        let origin = BranchOrigin::Stage(self.job.stages.len() - 1);
-        Ok(vec![Branch { origin, steps: Vec::new() }])
-    }
-
-    fn project(&self, exprs: &[Expr], schema: &DFSchema, out: &SchemaRef) -> Result<Step> {
-        let exprs = exprs.iter().map(|e| self.physical(e, schema)).collect::<Result<_>>()?;
-        Ok(Step::Project(exprs, Arc::clone(out)))
     }
 
     fn physical(&self, expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
@@ -190,36 +182,34 @@ impl Compiler<'_> {
     }
 }
 
-fn appended(mut branches: Vec<Branch>, step: &Step) -> Vec<Branch> {
+/// Appends a projection; the change of a row, behind the `width` columns that the plan knows, is carried along.
+fn projected(
+    mut branches: Vec<Branch>,
+    exprs: &[Arc<dyn PhysicalExpr>],
+    schema: &SchemaRef,
+    width: usize,
+) -> Vec<Branch> {
     for branch in &mut branches {
-        branch.steps.push(step.clone());
+        let (mut exprs, mut schema) = (exprs.to_vec(), Arc::clone(schema));
+        if branch.changes {
+            exprs.push(Arc::new(Column::new(CHANGE, width)));
+            schema = with_change(&schema);
+        }
+        branch.steps.push(Step::Project(exprs, schema));
     }
     branches
 }
 
-/// Takes a batch through the steps of a branch; `None` when no row is left.
-pub(crate) fn run_steps(steps: &[Step], batch: &RecordBatch) -> Result<Option<RecordBatch>> {
-    let mut batch = batch.clone();
-    for step in steps {
-        batch = match step {
-            Step::Select(columns) => batch.project(columns)?,
-            Step::Filter(predicate) => {
-                let keep = predicate.evaluate(&batch)?.into_array(batch.num_rows())?;
-                filter_record_batch(&batch, keep.as_boolean())?
-            }
-            Step::Project(exprs, schema) => {
-                let rows = batch.num_rows();
-                let mut columns = Vec::with_capacity(exprs.len());
-                for expr in exprs {
-                    columns.push(expr.evaluate(&batch)?.into_array(rows)?);
-                }
-                let options = RecordBatchOptions::new().with_row_count(Some(rows));
-                RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?
-            }
-        };
-        if batch.num_rows() == 0 {
-            return Ok(None);
-        }
+/// Lets the rows of branches that only come say so.
+pub(crate) fn as_changes(mut branches: Vec<Branch>) -> Vec<Branch> {
+    for branch in branches.iter_mut().filter(|b| !b.changes) {
+        branch.steps.push(Step::Come);
+        branch.changes = true;
     }
-    Ok(Some(batch))
+    branches
+}
+
+fn with_change(schema: &Schema) -> SchemaRef {
+    let fields = schema.fields().iter().cloned().chain([Arc::new(change_field())]);
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }

@@ -1,4 +1,4 @@
-//! The logical node of a windowed aggregate: what `GROUP BY tumble(…), …` becomes in a stream.
+//! The logical node of a keyed aggregate: what `GROUP BY …` becomes in a stream.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -26,14 +26,18 @@ pub(crate) enum Windows {
         /// The window of a row.
         window: Expr,
     },
+    /// There are none: an updating aggregate, whose rows change as its input comes.
+    Never,
 }
 
-/// `GROUP BY window, keys…` over event time.
+/// `GROUP BY [window,] keys…`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct WindowAggregate {
+pub(crate) struct KeyedAggregate {
+    /// Number of the node in its program; late keys are told by it.
+    pub(crate) id: usize,
     pub(crate) windows: Windows,
     /// Place of the window among the output's group columns.
-    pub(crate) window_at: usize,
+    pub(crate) window_at: Option<usize>,
     /// The group keys but the window.
     pub(crate) keys: Vec<Expr>,
     pub(crate) aggregates: Vec<Expr>,
@@ -41,11 +45,11 @@ pub(crate) struct WindowAggregate {
     pub(crate) schema: DFSchemaRef,
 }
 
-impl WindowAggregate {
+impl KeyedAggregate {
     /// The output is named as the aggregate it replaces (`named`), with the types its expressions have now.
     pub(crate) fn try_new(
-        windows: Windows,
-        window_at: usize,
+        id: usize,
+        (windows, window_at): (Windows, Option<usize>),
         keys: Vec<Expr>,
         aggregates: Vec<Expr>,
         input: LogicalPlan,
@@ -54,7 +58,7 @@ impl WindowAggregate {
         let mut exprs = keys.iter().chain(&aggregates);
         let mut fields = Vec::with_capacity(named.fields().len());
         for (at, (qualifier, field)) in named.iter().enumerate() {
-            let field = if at == window_at {
+            let field = if Some(at) == window_at {
                 Field::new(field.name(), window_type(), false)
             } else {
                 let Some(expr) = exprs.next() else { break };
@@ -64,35 +68,37 @@ impl WindowAggregate {
             fields.push((qualifier.cloned(), Arc::new(field)));
         }
         let schema = Arc::new(DFSchema::new_with_metadata(fields, named.metadata().clone())?);
-        Ok(Self { windows, window_at, keys, aggregates, input, schema })
+        Ok(Self { id, windows, window_at, keys, aggregates, input, schema })
     }
 
-    fn time(&self) -> &Expr {
+    /// The index of the key that output column `column` holds.
+    pub(crate) fn key_at(&self, column: usize) -> Option<usize> {
+        let key = match self.window_at {
+            Some(window) if column == window => return None,
+            Some(window) if column > window => column - 1,
+            _ => column,
+        };
+        (key < self.keys.len()).then_some(key)
+    }
+
+    fn time(&self) -> Option<&Expr> {
         match &self.windows {
-            Windows::Of { time, .. } => time,
-            Windows::Inherited { window } => window,
+            Windows::Of { time, .. } => Some(time),
+            Windows::Inherited { window } => Some(window),
+            Windows::Never => None,
         }
     }
 }
 
-impl PartialOrd for WindowAggregate {
+impl PartialOrd for KeyedAggregate {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        if self == other {
-            return Some(Ordering::Equal);
-        }
-        match self.keys.partial_cmp(&other.keys) {
-            Some(Ordering::Equal) => match self.aggregates.partial_cmp(&other.aggregates) {
-                Some(Ordering::Equal) => None,
-                other => other,
-            },
-            other => other,
-        }
+        self.id.partial_cmp(&other.id)
     }
 }
 
-impl UserDefinedLogicalNodeCore for WindowAggregate {
+impl UserDefinedLogicalNodeCore for KeyedAggregate {
     fn name(&self) -> &'static str {
-        "WindowAggregate"
+        "KeyedAggregate"
     }
 
     fn inputs(&self) -> Vec<&LogicalPlan> {
@@ -104,7 +110,7 @@ impl UserDefinedLogicalNodeCore for WindowAggregate {
     }
 
     fn expressions(&self) -> Vec<Expr> {
-        std::iter::once(self.time()).chain(&self.keys).chain(&self.aggregates).cloned().collect()
+        self.time().into_iter().chain(&self.keys).chain(&self.aggregates).cloned().collect()
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -112,20 +118,23 @@ impl UserDefinedLogicalNodeCore for WindowAggregate {
         match &self.windows {
             Windows::Of { kind, time } => write!(f, "WindowAggregate: {kind:?} of {time}")?,
             Windows::Inherited { window } => write!(f, "WindowAggregate: window {window}")?,
+            Windows::Never => write!(f, "UpdatingAggregate:")?,
         }
         write!(f, ", keys=[{}], aggregates=[{}]", list(&self.keys), list(&self.aggregates))
     }
 
     fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
         let mut exprs = exprs.into_iter();
-        let first = exprs.next().unwrap_or_else(|| self.time().clone());
-        let keys = exprs.by_ref().take(self.keys.len()).collect();
-        let windows = match &self.windows {
-            Windows::Of { kind, .. } => Windows::Of { kind: *kind, time: first },
-            Windows::Inherited { .. } => Windows::Inherited { window: first },
+        let mut first = || exprs.next().or_else(|| self.time().cloned());
+        let windows = match (&self.windows, self.time().and_then(|_| first())) {
+            (Windows::Of { kind, .. }, Some(time)) => Windows::Of { kind: *kind, time },
+            (Windows::Inherited { .. }, Some(window)) => Windows::Inherited { window },
+            (same, _) => same.clone(),
         };
+        let keys = exprs.by_ref().take(self.keys.len()).collect();
         let input = inputs.pop().unwrap_or_else(|| self.input.clone());
-        Self::try_new(windows, self.window_at, keys, exprs.collect(), input, &self.schema)
+        let windows = (windows, self.window_at);
+        Self::try_new(self.id, windows, keys, exprs.collect(), input, &self.schema)
     }
 
     fn necessary_children_exprs(&self, _: &[usize]) -> Option<Vec<Vec<usize>>> {

@@ -2,19 +2,32 @@
 //!
 //! A window in `GROUP BY` needs the event time of a row, which no projection between the source and the
 //! aggregate selects: it is carried along as a hidden last column. For a stream the aggregate becomes a
-//! [`WindowAggregate`]; for a batch the window becomes an ordinary function of the event time.
+//! [`KeyedAggregate`](super::node::KeyedAggregate), a join or `OVER` within windows a
+//! [`PerWindow`](super::per_window::PerWindow); for a batch they stay what they are, and the window becomes an
+//! ordinary function of the event time. What neither can run is refused with its place in the SQL.
 
+mod group;
+mod join;
+mod over;
+mod refuse;
+mod session;
+
+use std::cell::Cell;
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use datafusion::common::Column;
+use datafusion::functions::core::expr_fn::get_field;
 use datafusion::logical_expr::{
-    Aggregate, Expr, ExprSchemable, Extension, Filter, LogicalPlan, LogicalPlanBuilder, Projection,
-    SubqueryAlias, Union, col,
+    Aggregate, Distinct, Expr, Extension, Filter, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias,
+    Union, UserDefinedLogicalNode, cast, lit,
 };
+use datafusion::sql::sqlparser::ast::Query;
 
-use super::node::{WindowAggregate, Windows};
-use crate::functions::{window_call, window_type, windows_of};
-use crate::{Error, Result, TableDef, WindowKind};
+use super::lineage::is_updating;
+use crate::functions::{TIMESTAMP, window_call, window_type};
+use crate::locate::Find;
+use crate::{Error, Result, TableDef};
 
 /// Name of the hidden column.
 const TIME: &str = "__event_time";
@@ -33,6 +46,10 @@ pub(crate) struct Rewriter<'a> {
     pub(crate) program: &'a str,
     pub(crate) sources: &'a [TableDef],
     pub(crate) target: Target,
+    /// Numbers the nodes of a program.
+    pub(crate) next_id: &'a Cell<usize>,
+    /// The query at hand, then the views it may read: where to look for what is refused.
+    pub(crate) queries: Vec<&'a Query>,
 }
 
 impl Rewriter<'_> {
@@ -64,19 +81,24 @@ impl Rewriter<'_> {
                 Ok((LogicalPlan::SubqueryAlias(plan), time))
             }
             LogicalPlan::Filter(filter) => {
+                self.no_subquery(&filter.predicate)?;
                 let (input, time) = self.plan(&filter.input, timed)?;
                 let plan = Filter::try_new(filter.predicate.clone(), Arc::new(input)).map_err(fail)?;
                 Ok((LogicalPlan::Filter(plan), time))
             }
             LogicalPlan::Projection(projection) => {
-                let (input, time) = self.plan(&projection.input, timed)?;
                 let mut exprs = projection.expr.clone();
-                if let Some(stray) = exprs.iter().find_map(|e| window_call(e)) {
-                    return Err(self.unsupported(
-                        &format!("{} outside an aggregate", stray.0),
-                        "name it in a SELECT with an aggregate and put that name into GROUP BY",
-                    ));
+                for expr in &exprs {
+                    self.no_subquery(expr)?;
+                    if let Some((name, _)) = window_call(expr) {
+                        return Err(self.unsupported(
+                            &Find::Function(name),
+                            &format!("{name} outside an aggregate"),
+                            "name it in a SELECT with an aggregate and put that name into GROUP BY",
+                        ));
+                    }
                 }
+                let (input, time) = self.plan(&projection.input, timed)?;
                 exprs.extend(time.map(|time| Expr::Column(time).alias(TIME)));
                 let plan = Projection::try_new(exprs, Arc::new(input)).map_err(fail)?;
                 Ok((LogicalPlan::Projection(plan), timed.then(|| Column::new_unqualified(TIME))))
@@ -94,113 +116,47 @@ impl Rewriter<'_> {
                 let plan = Union::try_new_with_loose_types(inputs).map_err(fail)?;
                 Ok((LogicalPlan::Union(plan), timed.then(|| Column::new_unqualified(TIME))))
             }
-            LogicalPlan::Aggregate(_) if timed => Err(self.unsupported(
-                "a window over rows that are already windowed",
-                "group by the window column of the inner query",
-            )),
-            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate).map(|plan| (plan, None)),
+            LogicalPlan::Unnest(unnest) => {
+                let (input, time) = self.plan(&unnest.input, timed)?;
+                let plan = LogicalPlanBuilder::new(input)
+                    .unnest_columns_with_options(unnest.exec_columns.clone(), unnest.options.clone())
+                    .and_then(LogicalPlanBuilder::build)
+                    .map_err(fail)?;
+                Ok((plan, time))
+            }
+            LogicalPlan::Distinct(Distinct::All(input)) => {
+                let columns = input.schema().columns().into_iter().map(Expr::Column).collect();
+                let groups = Aggregate::try_new(Arc::clone(input), columns, Vec::new()).map_err(fail)?;
+                self.closed(self.aggregate(&groups)?, timed)
+            }
+            LogicalPlan::Aggregate(aggregate) => self.closed(self.aggregate(aggregate)?, timed),
+            LogicalPlan::Join(join) => self.closed(self.join(join)?, timed),
+            LogicalPlan::Window(window) => self.closed(self.over(window)?, timed),
             other => Err(self.refuse(other)),
         }
     }
 
-    fn aggregate(&self, aggregate: &Aggregate) -> Result<LogicalPlan> {
-        let fail = Error::plan(format!("{}: planning GROUP BY", self.program));
-        let calls = aggregate.group_expr.iter().enumerate().filter_map(|(i, e)| Some((i, window_call(e)?)));
-        let calls = calls.collect::<Vec<_>>();
-        if calls.len() > 1 {
-            return Err(self.unsupported("two windows in one GROUP BY", "write one query for each window"));
+    /// With `timed`: rows of a window happen at its last instant, so that they can be windowed again.
+    fn closed(&self, plan: LogicalPlan, timed: bool) -> Result<(LogicalPlan, Option<Column>)> {
+        if !timed {
+            return Ok((plan, None));
         }
-        if matches!(aggregate.group_expr.first(), Some(Expr::GroupingSet(_))) {
-            return Err(
-                self.unsupported("GROUPING SETS, ROLLUP or CUBE", "write one query for each grouping")
-            );
-        }
-        let Some((window_at, (name, args))) = calls.into_iter().next() else {
-            return self.inherited(aggregate);
-        };
-        let kind = self.window_kind(name, args)?;
-        let (input, time) = self.plan(&aggregate.input, true)?;
-        let time = time.ok_or_else(|| Error::Internal("a plan lost its event time".into()))?;
-        match self.target {
-            Target::Stream => {
-                let mut keys = aggregate.group_expr.clone();
-                keys.remove(window_at);
-                let windows = Windows::Of { kind, time: Expr::Column(time) };
-                extension(WindowAggregate::try_new(
-                    windows,
-                    window_at,
-                    keys,
-                    aggregate.aggr_expr.clone(),
-                    input,
-                    &aggregate.schema,
-                ))
-            }
-            Target::Batch => {
-                let mut groups = aggregate.group_expr.clone();
-                let name = aggregate.schema.field(window_at).name().clone();
-                let window = windows_of(kind).call(vec![Expr::Column(time.clone())]);
-                let input = LogicalPlanBuilder::new(input).filter(Expr::Column(time).is_not_null());
-                let input = match kind {
-                    WindowKind::Tumble { .. } => {
-                        groups[window_at] = window.alias(name);
-                        input
-                    }
-                    WindowKind::Hop { .. } => {
-                        groups[window_at] = col(Column::new_unqualified(WINDOWS)).alias(name);
-                        input.and_then(|input| {
-                            let columns = input.schema().columns().into_iter().map(Expr::Column);
-                            let exprs = columns.chain([window.alias(WINDOWS)]).collect::<Vec<_>>();
-                            input.project(exprs)?.unnest_column(WINDOWS)
-                        })
-                    }
-                };
-                let input = input.and_then(LogicalPlanBuilder::build).map_err(fail)?;
-                let plan = Aggregate::try_new(Arc::new(input), groups, aggregate.aggr_expr.clone());
-                plan.map(LogicalPlan::Aggregate).map_err(Error::plan("planning GROUP BY of a batch"))
-            }
-        }
-    }
-
-    /// An aggregate over rows that carry a window: it must be one of the keys.
-    fn inherited(&self, aggregate: &Aggregate) -> Result<LogicalPlan> {
-        let is_window = |e: &Expr| e.get_type(aggregate.input.schema()).is_ok_and(|t| t == window_type());
-        let Some(window_at) = aggregate.group_expr.iter().position(is_window) else {
+        let updating = self.target == Target::Stream && is_updating(&plan);
+        let window = plan.schema().iter().find(|(_, f)| !updating && *f.data_type() == window_type());
+        let Some((qualifier, field)) = window else {
             return Err(self.unsupported(
-                "an aggregate without a window (an updating query)",
-                "add tumble(INTERVAL '1 day') or hop(…) AS window to SELECT and GROUP BY",
+                &Find::Window,
+                "a window over rows that change (an updating query) and have no event time",
+                "group the inner query, or join its two sides, by a window",
             ));
         };
-        let (input, _) = self.plan(&aggregate.input, false)?;
-        let mut keys = aggregate.group_expr.clone();
-        let aggregates = aggregate.aggr_expr.clone();
-        match self.target {
-            Target::Batch => Aggregate::try_new(Arc::new(input), keys, aggregates)
-                .map(LogicalPlan::Aggregate)
-                .map_err(Error::plan("planning GROUP BY of a batch")),
-            Target::Stream => {
-                let windows = Windows::Inherited { window: keys.remove(window_at) };
-                let node =
-                    WindowAggregate::try_new(windows, window_at, keys, aggregates, input, &aggregate.schema);
-                extension(node)
-            }
-        }
-    }
-
-    fn window_kind(&self, name: &str, args: Result<Vec<i64>, String>) -> Result<WindowKind> {
-        let args = args.map_err(|e| self.unsupported(&format!("{name}: {e}"), "use a fixed interval"))?;
-        match (name, args.as_slice()) {
-            ("tumble", &[width_ns]) => Ok(WindowKind::Tumble { width_ns }),
-            ("hop", &[slide_ns, width_ns]) if width_ns % slide_ns == 0 => {
-                Ok(WindowKind::Hop { slide_ns, width_ns })
-            }
-            ("hop", &[_, _]) => Err(self.unsupported(
-                "a hop whose width is no multiple of its slide",
-                "write hop(INTERVAL slide, INTERVAL width) with a width that the slide divides",
-            )),
-            ("session", _) => Err(self.unsupported("session(gap)", "use tumble or hop")),
-            ("hop", _) => Err(self.unsupported("hop with these arguments", "write hop(slide, width)")),
-            _ => Err(self.unsupported("tumble with these arguments", "write tumble(width)")),
-        }
+        let window = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+        let end = cast(get_field(window, "end"), DataType::Int64);
+        let columns = plan.schema().columns().into_iter().map(Expr::Column);
+        let exprs = columns.chain([cast(end - lit(1_i64), TIMESTAMP).alias(TIME)]).collect::<Vec<_>>();
+        let plan = LogicalPlanBuilder::new(plan).project(exprs).and_then(LogicalPlanBuilder::build);
+        let plan = plan.map_err(Error::plan(format!("{}: windowing a window", self.program)))?;
+        Ok((plan, Some(Column::new_unqualified(TIME))))
     }
 
     fn source(&self, name: &str) -> Option<&TableDef> {
@@ -211,41 +167,20 @@ impl Rewriter<'_> {
         let watermark = self.source(table).and_then(|s| s.watermark.as_ref());
         watermark.map(|w| w.column.clone()).ok_or_else(|| {
             self.unsupported(
-                &format!("a window over {table}, which has no event time"),
+                &Find::Window,
+                &format!("a window over {table}, which has no event time,"),
                 "add WATERMARK FOR its time column to CREATE TABLE",
             )
         })
     }
 
-    fn refuse(&self, plan: &LogicalPlan) -> Error {
-        let (what, instead) = match plan {
-            LogicalPlan::Join(_) => ("a join", "join the tables in a view of the lake (sql/lake)"),
-            LogicalPlan::Window(_) => ("a window function (OVER)", "rank in a view of the lake (sql/lake)"),
-            LogicalPlan::Sort(_) => ("ORDER BY", "order when you read the table"),
-            LogicalPlan::Limit(_) => ("LIMIT", "limit when you read the table"),
-            LogicalPlan::Distinct(_) => ("SELECT DISTINCT or UNION", "use GROUP BY a window, or UNION ALL"),
-            LogicalPlan::Unnest(_) => ("UNNEST", "keep the list and unnest it in a view of the lake"),
-            LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => {
-                ("a SELECT without a source", "select from a CREATE TABLE … WITH (type = 'source')")
-            }
-            LogicalPlan::RecursiveQuery(_) => ("a recursive query", "write it without recursion"),
-            _ => ("this query", "use projection, filter, UNION ALL, tumble and hop"),
-        };
-        self.unsupported(what, instead)
-    }
-
-    fn unsupported(&self, reason: &str, instead: &str) -> Error {
-        Error::Unsupported {
-            program: self.program.to_owned(),
-            reason: format!("{reason} is not supported in a stream"),
-            instead: instead.to_owned(),
-        }
+    fn id(&self) -> usize {
+        self.next_id.replace(self.next_id.get() + 1)
     }
 }
 
-fn extension(node: datafusion::common::Result<WindowAggregate>) -> Result<LogicalPlan> {
-    let node = node.map_err(Error::plan("planning a windowed GROUP BY"))?;
-    Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
+fn extension(node: impl UserDefinedLogicalNode + 'static) -> LogicalPlan {
+    LogicalPlan::Extension(Extension { node: Arc::new(node) })
 }
 
 /// An alias drops qualifiers, so the hidden column must not share its name with a visible one.

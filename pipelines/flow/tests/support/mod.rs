@@ -68,12 +68,25 @@ impl Case {
         assert_eq!((status.finished, status.failure), (true, None));
     }
 
+    /// How many lines it has written.
+    pub(crate) fn written(&self) -> usize {
+        std::fs::read_to_string(self.output()).unwrap().lines().count()
+    }
+
+    /// What it has written; of an updating query the rows that its changes leave.
     pub(crate) fn rows(&self) -> Vec<Map<String, Value>> {
-        rows_of(&std::fs::read_to_string(self.output()).unwrap())
+        self.folded(rows_of(&std::fs::read_to_string(self.output()).unwrap()))
     }
 
     pub(crate) fn expected(&self) -> Vec<Map<String, Value>> {
-        rows_of(&std::fs::read_to_string(&self.expected).unwrap())
+        self.folded(rows_of(&std::fs::read_to_string(&self.expected).unwrap()))
+    }
+
+    /// Folds Debezium changes by the columns of the line `--pk=…`, if the query has one.
+    fn folded(&self, rows: Vec<Map<String, Value>>) -> Vec<Map<String, Value>> {
+        let pk = self.sql.lines().find_map(|line| line.trim().strip_prefix("--pk="));
+        let Some(pk) = pk else { return rows };
+        fold(&rows, &pk.split(',').map(str::trim).collect::<Vec<_>>())
     }
 
     pub(crate) async fn batch(&self) -> Vec<Map<String, Value>> {
@@ -96,6 +109,36 @@ impl Case {
         }
         rows
     }
+}
+
+/// The rows that Debezium changes leave; a change that does not fit what was there before fails.
+pub(crate) fn fold(changes: &[Map<String, Value>], pk: &[&str]) -> Vec<Map<String, Value>> {
+    let mut rows: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
+    let key = |row: &Map<String, Value>| {
+        let of = |c: &&str| row.get(*c).map(Value::to_string).unwrap_or_default();
+        pk.iter().map(of).collect::<Vec<_>>().join(",")
+    };
+    for change in changes {
+        let side = |name: &str| change.get(name).and_then(Value::as_object).cloned();
+        let (before, after) = (side("before"), side("after"));
+        let wanted = match change["op"].as_str().unwrap() {
+            "c" => (false, true),
+            "d" => (true, false),
+            _ => (true, true),
+        };
+        assert_eq!((before.is_some(), after.is_some()), wanted, "{change:?}");
+        if let Some(before) = before {
+            assert_eq!(
+                rows.remove(&key(&before)).as_ref(),
+                Some(&before),
+                "{change:?} takes back what is not there"
+            );
+        }
+        if let Some(after) = after {
+            assert_eq!(rows.insert(key(&after), after.clone()), None, "{change:?} comes twice");
+        }
+    }
+    rows.into_values().collect()
 }
 
 pub(crate) fn options(parallelism: usize) -> PipelineOptions {

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crave_lake::Query as Named;
 use datafusion::common::ScalarValue;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::cravings::{rows, time};
 use crate::{App, accounts::Caller, error::ApiError};
@@ -94,18 +94,29 @@ fn mean(groups: &[Value], count: &str, mean: &str) -> Option<f64> {
     (n > 0.0).then(|| pairs().map(|(n, mean)| n * mean).sum::<f64>() / n)
 }
 
+/// The rows of each query under its name, and under `days` how many days the period has.
+async fn tables<const N: usize>(
+    app: &App,
+    caller: &Caller,
+    period: Period,
+    days: &str,
+    queries: [(&str, Named); N],
+) -> Result<Json<Value>, ApiError> {
+    let bound = period.bound(app.clock.now())?;
+    let mut answer = Map::from_iter([(days.to_owned(), bound.days.into())]);
+    for (name, query) in queries {
+        answer.insert(name.to_owned(), bound.rows(app, caller, query).await?.into());
+    }
+    Ok(Json(answer.into()))
+}
+
 pub(super) async fn patterns(
     State(app): State<App>,
     caller: Caller,
     Query(period): Query<Period>,
 ) -> Result<Json<Value>, ApiError> {
-    let bound = period.bound(app.clock.now())?;
-    Ok(Json(json!({
-        "days": bound.days,
-        "heatmap": bound.rows(&app, &caller, Named::Heatmap).await?,
-        "triggers": bound.rows(&app, &caller, Named::Triggers).await?,
-        "places": bound.rows(&app, &caller, Named::Places).await?,
-    })))
+    let queries = [("heatmap", Named::Heatmap), ("triggers", Named::Triggers), ("places", Named::Places)];
+    tables(&app, &caller, period, "days", queries).await
 }
 
 pub(super) async fn time_of_day(
@@ -113,12 +124,7 @@ pub(super) async fn time_of_day(
     caller: Caller,
     Query(period): Query<Period>,
 ) -> Result<Json<Value>, ApiError> {
-    let bound = period.bound(app.clock.now())?;
-    Ok(Json(json!({
-        "days": bound.days,
-        "hours": bound.rows(&app, &caller, Named::Hours).await?,
-        "day_parts": bound.rows(&app, &caller, Named::DayParts).await?,
-    })))
+    tables(&app, &caller, period, "days", [("hours", Named::Hours), ("day_parts", Named::DayParts)]).await
 }
 
 pub(super) async fn intensity(
@@ -126,10 +132,5 @@ pub(super) async fn intensity(
     caller: Caller,
     Query(period): Query<Period>,
 ) -> Result<Json<Value>, ApiError> {
-    let bound = period.bound(app.clock.now())?;
-    Ok(Json(json!({
-        "period_days": bound.days,
-        "days": bound.rows(&app, &caller, Named::Intensity).await?,
-        "hrv": bound.rows(&app, &caller, Named::Hrv).await?,
-    })))
+    tables(&app, &caller, period, "period_days", [("days", Named::Intensity), ("hrv", Named::Hrv)]).await
 }

@@ -10,7 +10,8 @@ pub(super) async fn live() -> &'static str {
 }
 
 pub(super) async fn ready(State(app): State<App>) -> (StatusCode, Json<Value>) {
-    let waiting = app.health.borrow().waiting.clone();
+    let health = app.health.borrow();
+    let waiting = health.waiting();
     let status = if waiting.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(json!({ "ready": waiting.is_empty(), "waiting": waiting })))
 }

@@ -26,7 +26,7 @@ use tower_http::{
 
 use crate::App;
 
-/// All routes over the application.
+/// The routes of the application's faces.
 pub fn router(app: App) -> Router {
     let header = |name: &'static str, value: &'static str| {
         SetResponseHeaderLayer::if_not_present(HeaderName::from_static(name), HeaderValue::from_static(value))
@@ -38,13 +38,31 @@ pub fn router(app: App) -> Router {
         .layer(header("referrer-policy", "no-referrer"))
         .layer(header("cache-control", "no-store"))
         .layer(RequestDecompressionLayer::new());
+    let health = Router::new()
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/metrics", get(health::metrics));
+    let none = Router::new;
+    health
+        .merge(if app.faces.ingest { ingest() } else { none() })
+        .merge(if app.faces.serve { serve() } else { none() })
+        .layer(DefaultBodyLimit::max(app.limits.body_bytes_max))
+        .layer(layers)
+        .with_state(app)
+}
+
+/// Events in, and what became of them.
+fn ingest() -> Router<App> {
+    Router::new().route("/v1/events", post(events::post)).route("/v1/events/{id}", get(event_status::get))
+}
+
+/// Everything that reads.
+fn serve() -> Router<App> {
     Router::new()
         .route("/", get(page::index))
         .route("/icon.svg", get(page::icon))
         .route("/assets/{name}", get(page::asset))
         .route("/v1/me", get(me::me))
-        .route("/v1/events", post(events::post))
-        .route("/v1/events/{id}", get(event_status::get))
         .route("/v1/feed", get(feed::feed))
         .route("/v1/sql", post(sql::post))
         .route("/v1/cravings", get(cravings::list))
@@ -55,10 +73,4 @@ pub fn router(app: App) -> Router {
         .route("/v1/analytics/intensity", get(analytics::intensity))
         .route("/v1/insights", post(insights::post))
         .route("/v1/citations/{id}", get(citations::get))
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
-        .route("/metrics", get(health::metrics))
-        .layer(DefaultBodyLimit::max(app.limits.body_bytes_max))
-        .layer(layers)
-        .with_state(app)
 }

@@ -43,7 +43,7 @@ fn filled(table: &Table, rows: usize, named: &[(&str, Vec<String>)]) -> RecordBa
 async fn open(tables: &Tables, name: &str, sql: &str) -> Arc<Table> {
     let variables = BTreeMap::from([("lake".to_owned(), "/nowhere".to_owned())]);
     let program = Program::parse(name, sql, &variables).await.unwrap();
-    tables.open(name, &program.outputs()[0].table.schema).await.unwrap()
+    tables.open(name, &program.outputs()[0].table.schema, false).await.unwrap()
 }
 
 /// Two cravings of ann and one of bob.

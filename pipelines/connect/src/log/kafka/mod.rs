@@ -240,6 +240,10 @@ impl EventLog for KafkaLog {
         self.shared.index.lookup(keys)
     }
 
+    async fn probe(&self) -> Result<(), Error> {
+        self.bounds(Topic::Inbox, 0).await.map(|_| ())
+    }
+
     async fn trim(&self, topic: Topic, partition: u32, offset: Offset) -> Result<(), Error> {
         let retained = self.bounds(topic, partition).await?;
         if offset <= retained.start {

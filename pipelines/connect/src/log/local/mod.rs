@@ -221,6 +221,14 @@ impl EventLog for LocalLog {
         keys.iter().map(get).collect()
     }
 
+    async fn probe(&self) -> Result<(), Error> {
+        if self.disk_bytes()? > self.shared.options.disk_bytes_max {
+            return Err(writer::no_room());
+        }
+        // Removes nothing, and is written and synced as an append would be.
+        self.trim(Topic::Inbox, 0, 0).await
+    }
+
     async fn trim(&self, topic: Topic, partition: u32, offset: Offset) -> Result<(), Error> {
         self.check(partition)?;
         self.submit(1, Command::Trim { topic, partition, offset }).await
@@ -320,6 +328,7 @@ mod tests {
         let record = Record { key: "a".into(), value: b"x".to_vec() };
         let refused = log.append(Topic::Inbox, vec![(0, record.clone())]).await;
         assert!(matches!(refused, Err(Error::Full { .. })));
+        assert!(matches!(log.probe().await, Err(Error::Full { .. })));
         let records = vec![(Topic::Events, 0, record)];
         log.admit(0, Admission { records, ids: Vec::new(), position: 1 }).await.unwrap();
     }

@@ -47,6 +47,11 @@ pub(super) fn run(shared: &Shared, mut queue: mpsc::Receiver<Work>) {
     }
 }
 
+/// The log has grown to its bound.
+pub(super) fn no_room() -> Error {
+    Error::Full { what: "room on disk", retry_after_s: 30 }
+}
+
 /// What one sync makes durable.
 struct Group<'a> {
     shared: &'a Shared,
@@ -66,7 +71,7 @@ impl<'a> Group<'a> {
     fn add(&mut self, Work { command, done, _room: room }: Work, full: bool) {
         match command {
             Command::Append { topic: Topic::Inbox, .. } if full => {
-                let _ = done.send(Err(Error::Full { what: "room on disk", retry_after_s: 30 }));
+                let _ = done.send(Err(no_room()));
                 return;
             }
             Command::Append { topic, records } => {

@@ -1,0 +1,92 @@
+//! What a command asks of a home, whether or not a server runs on it.
+//!
+//! A home belongs to one process. Where a server has it, the command speaks with that over the socket `crave.sock` in
+//! the home, which only the home's owner can open; else the command runs the parts itself for as long as it takes.
+
+mod client;
+mod serve;
+
+use crave_connect::DeadLetter;
+use crave_schemas::Event;
+use crave_tables::{Repaired, Verdict};
+
+use self::client::Client;
+pub(crate) use self::serve::listen;
+use crate::{
+    config::Config,
+    home::Home,
+    node::{Dead, Fate, Node, Part},
+};
+
+/// A home's platform, here or in the server that runs on it.
+pub(crate) enum Operator {
+    /// Started for the command.
+    Here(Node),
+    /// A server's.
+    There(Client),
+}
+
+impl Operator {
+    /// Finds the server of `home`, or starts its parts here.
+    pub(crate) async fn open(home: &Home, config: &Config) -> anyhow::Result<Self> {
+        if let Some(client) = Client::connect(home).await? {
+            return Ok(Self::There(client));
+        }
+        Ok(Self::Here(Node::start(home, &config.one_shot(), &Part::ALL).await?))
+    }
+
+    /// Sends events through the log; returns once they are admitted, with what became of each.
+    pub(crate) async fn feed(&self, events: Vec<Event>) -> anyhow::Result<Vec<Fate>> {
+        match self {
+            Self::Here(node) => node.feed(events).await,
+            Self::There(client) => client.feed(&events).await,
+        }
+    }
+
+    /// See [`crate::node::Core::drain`].
+    pub(crate) async fn drain(&self) -> anyhow::Result<Repaired> {
+        match self {
+            Self::Here(node) => node.drain().await,
+            Self::There(client) => client.post("drain").await,
+        }
+    }
+
+    /// See [`crate::node::Core::verify`].
+    pub(crate) async fn verify(&self) -> anyhow::Result<Vec<Verdict>> {
+        match self {
+            Self::Here(node) => node.verify().await,
+            Self::There(client) => client.post("verify").await,
+        }
+    }
+
+    /// See [`crate::node::Core::dead`].
+    pub(crate) async fn dead(&self, limit: usize) -> anyhow::Result<Vec<Dead>> {
+        match self {
+            Self::Here(node) => node.dead(limit).await,
+            Self::There(client) => client.get(&format!("dead?limit={limit}")).await,
+        }
+    }
+
+    /// See [`crate::node::Core::dead_letter`].
+    pub(crate) async fn dead_letter(&self, name: &str) -> anyhow::Result<DeadLetter> {
+        match self {
+            Self::Here(node) => node.dead_letter(name).await,
+            Self::There(client) => client.get(&format!("dead/{name}")).await,
+        }
+    }
+
+    /// See [`crate::node::Core::retry`].
+    pub(crate) async fn retry(&self, name: &str) -> anyhow::Result<()> {
+        match self {
+            Self::Here(node) => node.retry(name).await,
+            Self::There(client) => client.post(&format!("dead/{name}/retry")).await,
+        }
+    }
+
+    /// Stops what was started for the command.
+    pub(crate) async fn close(self) {
+        if let Self::Here(node) = self {
+            node.stop().await;
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The side of the server: the operator's socket in its home.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, sync::Arc};
+
+use anyhow::Context as _;
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, Path, Query, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use crave_connect::DeadLetter;
+use crave_schemas::Event;
+use crave_tables::{Repaired, Verdict};
+use serde::Deserialize;
+use tokio::net::UnixListener;
+
+use crate::{
+    home::Home,
+    node::{Core, Dead, Fate},
+};
+
+/// Bytes of one batch of events.
+const BODY_BYTES_MAX: usize = 1 << 30;
+
+/// Serves the operator's commands until the future is dropped. The home's lock is held, so a socket that is there
+/// already is a dead server's.
+pub(crate) async fn listen(home: &Home, core: Arc<Core>) -> anyhow::Result<()> {
+    let socket = home.socket();
+    let _ = fs::remove_file(&socket);
+    let bound = UnixListener::bind(&socket);
+    let listener = bound
+        .with_context(|| format!("{}: cannot listen (a path of at most 107 bytes?)", socket.display()))?;
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o600))?;
+    let router = Router::new()
+        .route("/feed", post(feed))
+        .route("/drain", post(drain))
+        .route("/verify", post(verify))
+        .route("/dead", get(dead))
+        .route("/dead/{name}", get(dead_letter))
+        .route("/dead/{name}/retry", post(retry))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(core);
+    axum::serve(listener, router).await.context("serving the operator's socket")
+}
+
+type Answer<T> = Result<Json<T>, Failed>;
+
+/// What a command is told when it fails: the causes, as it would see them itself.
+struct Failed(anyhow::Error);
+
+impl IntoResponse for Failed {
+    fn into_response(self) -> Response {
+        (StatusCode::INTERNAL_SERVER_ERROR, format!("{:#}", self.0)).into_response()
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+async fn feed(State(core): State<Arc<Core>>, body: String) -> Answer<Vec<Fate>> {
+    let now = core.clock.now();
+    let parsed: Vec<_> = body.lines().map(|line| Event::parse(line.as_bytes(), None, now)).collect();
+    let good = parsed.iter().filter_map(|event| event.as_ref().ok().cloned()).collect();
+    let mut fates = core.feed(good).await?.into_iter();
+    let each = parsed.into_iter().map(|event| match event {
+        Ok(_) => fates.next().context("an event was sent and not judged; please report this"),
+        Err(refusal) => Ok(Fate::Refused(refusal.code)),
+    });
+    Ok(Json(each.collect::<anyhow::Result<_>>()?))
+}
+
+async fn drain(State(core): State<Arc<Core>>) -> Answer<Repaired> {
+    Ok(Json(core.drain().await?))
+}
+
+async fn verify(State(core): State<Arc<Core>>) -> Answer<Vec<Verdict>> {
+    Ok(Json(core.verify().await?))
+}
+
+#[derive(Deserialize)]
+struct Limit {
+    limit: usize,
+}
+
+async fn dead(State(core): State<Arc<Core>>, Query(Limit { limit }): Query<Limit>) -> Answer<Vec<Dead>> {
+    Ok(Json(core.dead(limit).await?))
+}
+
+async fn dead_letter(State(core): State<Arc<Core>>, Path(name): Path<String>) -> Answer<DeadLetter> {
+    Ok(Json(core.dead_letter(&name).await?))
+}
+
+async fn retry(State(core): State<Arc<Core>>, Path(name): Path<String>) -> Answer<()> {
+    core.retry(&name).await?;
+    Ok(Json(()))
+}
