@@ -10,7 +10,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::{config::Config, home::Home};
+use crate::{commands::flow::Flow, config::Config, home::Home};
 
 /// Crave Wave: streaming craving intelligence on one machine.
 #[derive(Debug, Parser)]
@@ -41,7 +41,7 @@ enum Command {
     Sql(commands::sql::Args),
     /// One streaming job by itself, over files, without a home.
     #[command(subcommand)]
-    Flow(commands::flow::Flow),
+    Flow(Flow),
     /// Prove that every table equals its SQL in batch; exit code 1 when one does not.
     Verify,
     /// Recompute now what late rows and corrections made dirty.
@@ -102,7 +102,7 @@ fn main() -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         // These make no home and read no configuration.
-        Command::Flow(flow) => return commands::flow::run(flow, cli.json).await,
+        Command::Flow(Flow::Alone(command)) => return commands::flow::alone(command, cli.json).await,
         Command::Bench(commands::bench::Bench::Flow(args)) => {
             return commands::bench::flow::run(args, cli.json);
         }
@@ -123,7 +123,10 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Restore(args) => commands::backup::restore(&home, &args, cli.json),
         Command::Bench(bench) => commands::bench::run(&home, &bench, cli.json).await,
         Command::Models(models) => commands::models::run(&home, &models, cli.json).await,
-        Command::Flow(flow) => commands::flow::run(&flow, cli.json).await,
+        Command::Flow(Flow::Alone(command)) => commands::flow::alone(&command, cli.json).await,
+        Command::Flow(Flow::Deploy(args)) => {
+            commands::flow::deploy::run(&home, &config, &args, cli.json).await
+        }
         Command::Deploy(args) => Box::pin(commands::deploy::run(&config, &args, cli.json)).await,
         Command::Doctor => commands::doctor::run(&home, &config, cli.json),
     }

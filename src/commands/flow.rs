@@ -1,7 +1,9 @@
-//! `crave flow`: one `.sql` file by itself, without a home: run to its end, checked, explained.
+//! `crave flow`: one `.sql` file by itself, without a home: run to its end, checked, explained; and the jobs of a home,
+//! deployed.
 
 mod batch;
 mod check;
+pub(crate) mod deploy;
 mod explain;
 mod memory;
 mod picture;
@@ -20,9 +22,18 @@ use crave_flow::Program;
 
 pub(crate) use run::Outcome;
 
-/// What to do with a streaming job.
+/// What to do with streaming jobs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Flow {
+    #[command(flatten)]
+    Alone(Alone),
+    /// Put the jobs of this home in force, those of the folder `flow.jobs` among them, while its server runs.
+    Deploy(deploy::Args),
+}
+
+/// What is done with one file, without a home.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Alone {
     /// Run a bounded job to its end; exit code 0 only when all of its rows are out.
     Run(run::Args),
     /// Parse and plan it: says what it reads and writes, or what is wrong and what to write instead.
@@ -84,11 +95,11 @@ impl Job {
     }
 }
 
-pub(crate) async fn run(flow: &Flow, json: bool) -> anyhow::Result<ExitCode> {
-    match flow {
-        Flow::Run(args) => run::run(args, json).await,
-        Flow::Check(job) => check::run(job, json).await,
-        Flow::Explain(args) => explain::run(args, json).await,
+pub(crate) async fn alone(command: &Alone, json: bool) -> anyhow::Result<ExitCode> {
+    match command {
+        Alone::Run(args) => run::run(args, json).await,
+        Alone::Check(job) => check::run(job, json).await,
+        Alone::Explain(args) => explain::run(args, json).await,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the parts of a node share, and what is asked of all of them together.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use crave_api::Health;
@@ -8,7 +8,13 @@ use crave_connect::log::{EventLog, Topic};
 use crave_lake::Lake;
 use crave_schemas::Clock;
 use crave_tables::{Observer, Repair, Repaired, Tables, Verdict};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{
+    jobs::{Planned, plan},
+    streams::Deploy,
+};
+use crate::home::Home;
 
 /// Pause between two looks at how far the parts are.
 const POLL: Duration = Duration::from_millis(5);
@@ -18,11 +24,20 @@ pub(crate) struct Core {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) tables: Arc<Tables>,
     pub(crate) observer: Arc<Observer>,
-    /// `None` where the tables are written by another process.
-    pub(super) repair: Option<Arc<Repair>>,
+    /// `None` where another process computes.
+    pub(super) flow: Option<Flow>,
     pub(crate) lake: Arc<Lake>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) health: Arc<watch::Sender<Health>>,
+}
+
+/// The part that computes.
+pub(super) struct Flow {
+    pub(super) repair: Arc<Repair>,
+    pub(super) home: Home,
+    /// The folder of jobs, where one is set.
+    pub(super) jobs: Option<PathBuf>,
+    pub(super) deploys: mpsc::Sender<Deploy>,
 }
 
 impl Core {
@@ -41,12 +56,9 @@ impl Core {
     /// Waits until everything sent so far is in the tables, time has been told since, and nothing closed is dirty;
     /// says what was repaired for that.
     pub(crate) async fn drain(&self) -> anyhow::Result<Repaired> {
-        let repair = self.repair()?;
+        let repair = &self.flow()?.repair;
         self.admitted().await?;
-        while !self.tables.building().is_empty() {
-            self.check()?;
-            tokio::time::sleep(POLL).await;
-        }
+        self.built().await?;
         for partition in 0..self.log.partitions() {
             let admitted = self.log.bounds(Topic::Events, partition).await?.end;
             // Offset `admitted` will be the next heartbeat's: with it the watermark comes to now.
@@ -61,11 +73,38 @@ impl Core {
     /// Drains, then compares every table with its SQL in batch.
     pub(crate) async fn verify(&self) -> anyhow::Result<Vec<Verdict>> {
         self.drain().await?;
-        Ok(self.repair()?.verify().await?)
+        Ok(self.flow()?.repair.verify().await?)
     }
 
-    fn repair(&self) -> anyhow::Result<&Repair> {
-        self.repair.as_deref().context("this process does not run `flow`; ask the one that does")
+    /// Waits until no table is built beside an old one.
+    async fn built(&self) -> anyhow::Result<()> {
+        while !self.tables.building().is_empty() {
+            self.check()?;
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    /// What [`Self::deploy`] would do.
+    pub(crate) async fn plan(&self) -> anyhow::Result<Vec<Planned>> {
+        let flow = self.flow()?;
+        plan(&flow.home, flow.jobs.as_deref()).await
+    }
+
+    /// Restarts the jobs with the SQL that is there now, and returns when every changed job's tables are switched; says
+    /// what was done to each job's state.
+    pub(crate) async fn deploy(&self) -> anyhow::Result<Vec<Planned>> {
+        let planned = self.plan().await?;
+        let (done, answer) = oneshot::channel();
+        let stopped = "the streaming jobs are being stopped";
+        self.flow()?.deploys.send(done).await.ok().context(stopped)?;
+        answer.await.ok().context(stopped)??;
+        self.built().await?;
+        Ok(planned)
+    }
+
+    fn flow(&self) -> anyhow::Result<&Flow> {
+        self.flow.as_ref().context("this process does not run `flow`; ask the one that does")
     }
 
     fn check(&self) -> anyhow::Result<()> {

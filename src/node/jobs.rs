@@ -1,9 +1,10 @@
 //! The streaming jobs: each a file of `sql/jobs/`, compiled in, or of the folder that `flow.jobs` names.
 
-use std::{collections::BTreeMap, ffi::OsStr, path::Path, sync::Arc};
+use std::{collections::BTreeMap, ffi::OsStr, path::Path};
 
 use anyhow::Context as _;
-use crave_flow::{Output, Program};
+use crave_flow::{CheckpointStore, Program};
+use serde::{Deserialize, Serialize};
 
 use crate::home::Home;
 
@@ -52,9 +53,75 @@ pub(crate) fn texts(folder: Option<&Path>) -> anyhow::Result<BTreeMap<String, (S
     Ok(texts)
 }
 
-/// The job that writes each table.
-pub(super) fn by_table(programs: &[Arc<Program>]) -> BTreeMap<String, String> {
-    let outputs = programs.iter().flat_map(|p| p.outputs().iter().map(|output| (p.name(), output)));
-    let path = |output: &Output| output.table.options.get("path")?.rsplit('/').next().map(str::to_owned);
-    outputs.filter_map(|(job, output)| Some((path(output)?, job.to_owned()))).collect()
+/// What a start would do to a job's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum State {
+    /// The job is as it was: it goes on.
+    Kept,
+    /// Its SQL is another one: its tables are built anew beside the old ones and switched.
+    Rebuilt,
+    /// It is new: it reads the whole log.
+    New,
+    /// There is no such job any more: its state goes, its tables stay as they are.
+    Dropped,
+}
+
+/// A job, and what a start would do to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Planned {
+    pub(crate) job: String,
+    pub(crate) state: State,
+}
+
+/// Compares the jobs that would run with those of the newest checkpoint.
+pub(crate) async fn plan(home: &Home, folder: Option<&Path>) -> anyhow::Result<Vec<Planned>> {
+    let programs = parse(home, folder).await?;
+    let running = CheckpointStore::local(home.checkpoints())?.jobs().await?;
+    Ok(compare(programs.iter().map(|p| (p.name(), p.identity())), &running))
+}
+
+fn compare<'a>(
+    programs: impl Iterator<Item = (&'a str, &'a str)>,
+    running: &BTreeMap<String, String>,
+) -> Vec<Planned> {
+    let mut planned = BTreeMap::new();
+    for (job, identity) in programs {
+        let state = match running.get(job) {
+            Some(before) if before == identity => State::Kept,
+            Some(_) => State::Rebuilt,
+            None => State::New,
+        };
+        planned.insert(job.to_owned(), state);
+    }
+    for job in running.keys() {
+        planned.entry(job.clone()).or_insert(State::Dropped);
+    }
+    planned.into_iter().map(|(job, state)| Planned { job, state }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_job_is_kept_rebuilt_new_or_dropped() {
+        let running = [("a", "1"), ("b", "1"), ("d", "1")].map(|(job, id)| (job.to_owned(), id.to_owned()));
+        let planned = compare([("a", "1"), ("b", "2"), ("c", "1")].into_iter(), &running.into());
+        let states: Vec<_> = planned.iter().map(|p| (p.job.as_str(), p.state)).collect();
+        let expected = [("a", State::Kept), ("b", State::Rebuilt), ("c", State::New), ("d", State::Dropped)];
+        assert_eq!(states, expected);
+    }
+
+    #[test]
+    fn a_folder_takes_the_place_of_what_is_built_in() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("events.sql"), "SELECT 1").unwrap();
+        std::fs::write(folder.path().join("mine.sql"), "SELECT 2").unwrap();
+        std::fs::write(folder.path().join("notes.txt"), "no job").unwrap();
+        let texts = texts(Some(folder.path())).unwrap();
+        assert_eq!(texts.len(), JOBS.len() + 1);
+        assert_eq!((texts["events"].1.as_str(), texts["mine"].1.as_str()), ("SELECT 1", "SELECT 2"));
+        assert!(super::texts(Some(Path::new("/nowhere"))).is_err());
+    }
 }

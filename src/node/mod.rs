@@ -15,6 +15,7 @@ mod streams;
 use std::{
     fs::File,
     ops::Deref,
+    path::Path,
     sync::{Arc, atomic::AtomicU64},
 };
 
@@ -26,10 +27,13 @@ use crave_schemas::{Clock, SystemClock};
 use crave_tables::{DeltaConnector, Dirty, Observer, Repair, Tables};
 pub(crate) use dead::Dead;
 pub(crate) use feeder::{BATCH_EVENTS, Fate};
-pub(crate) use jobs::texts as job_texts;
+pub(crate) use jobs::{Planned, State, plan, texts as job_texts};
 pub(crate) use memories::open as open_memories;
 pub(crate) use parts::Part;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 
 pub(crate) use self::core::Core;
 use crate::{config::Config, home::Home};
@@ -64,20 +68,30 @@ impl Node {
         let health = Arc::new(watch::Sender::new(Health::default()));
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let mut repair = None;
+        let mut flow = None;
         if parts.contains(&Part::Flow) {
             locks.push(home.lock_lake()?);
             let delta = DeltaConnector { tables: Arc::clone(&tables), decided };
-            let streams = streams::Streams::new(home, config, Arc::clone(&log), delta, Arc::clone(&observer));
-            let pipeline = streams.start().await.context("starting the streaming jobs")?;
-            let programs: Vec<_> =
-                jobs::parse(home, config.flow.jobs()).await?.into_iter().map(Arc::new).collect();
             let markers = Arc::new(markers::Markers(Arc::clone(&log)));
-            let repairer =
-                Repair::new(Arc::clone(&tables), dirty, Arc::clone(&observer), &programs, markers)?;
+            let repairer = Repair::new(Arc::clone(&tables), dirty, Arc::clone(&observer), markers);
             let repairer = Arc::new(repairer);
-            repair = Some(Arc::clone(&repairer));
-            tasks.spawn(streams.supervise(pipeline, Arc::clone(&health), stopping.clone()));
+            let streams = streams::Streams::new(
+                home,
+                config,
+                Arc::clone(&log),
+                delta,
+                Arc::clone(&observer),
+                Arc::clone(&repairer),
+            );
+            let pipeline = streams.start().await.context("starting the streaming jobs")?;
+            let (deploys, deploying) = mpsc::channel(1);
+            tasks.spawn(streams.supervise(pipeline, Arc::clone(&health), deploying, stopping.clone()));
+            flow = Some(core::Flow {
+                repair: Arc::clone(&repairer),
+                home: home.clone(),
+                jobs: config.flow.jobs().map(Path::to_owned),
+                deploys,
+            });
             let admit =
                 Admit { log: Arc::clone(&log), clock: Arc::clone(&clock), heartbeat: config.log.heartbeat };
             for partition in 0..config.log.partitions {
@@ -89,7 +103,6 @@ impl Node {
                     tables: Arc::clone(&tables),
                     observer: Arc::clone(&observer),
                     repair: Arc::clone(&repairer),
-                    jobs: jobs::by_table(&programs),
                     behind: config.flow.checkpoint_interval * 2,
                 }
                 .run(stopping.clone()),
@@ -113,7 +126,7 @@ impl Node {
             ));
         }
         tasks.spawn(background::probe(Arc::clone(&log), Arc::clone(&health), stopping));
-        let core = Arc::new(Core { log, tables, observer, repair, lake, clock, health });
+        let core = Arc::new(Core { log, tables, observer, flow, lake, clock, health });
         Ok(Self { core, stop, tasks, _locks: locks })
     }
 

@@ -1,6 +1,6 @@
 //! A changed job's table: built beside the old one from the whole log, caught up, corrected, then switched by name.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use crave_connect::log::{EventLog, Offset, Topic};
@@ -13,41 +13,45 @@ pub(super) struct Rebuild {
     pub(super) tables: Arc<Tables>,
     pub(super) observer: Arc<Observer>,
     pub(super) repair: Arc<Repair>,
-    /// The job that writes each table.
-    pub(super) jobs: BTreeMap<String, String>,
     /// A job that is less than this behind the log has caught up: two checkpoints.
     pub(super) behind: Duration,
 }
 
 impl Rebuild {
-    /// Switches each table that is being built once its job has caught up, until none is left or `stop` turns true.
+    /// Switches each table that is being built once its job has caught up, until `stop` turns true.
     pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
-        let building = self.tables.building();
-        if building.is_empty() {
-            return;
-        }
-        tracing::info!(tables = ?building, "their jobs were changed: they are built anew beside the old ones");
-        let mut ends = None;
-        while !*stop.borrow() && !self.tables.building().is_empty() {
-            match self.step(ends.take()).await {
-                Ok(now) => ends = Some(now),
-                Err(error) => tracing::warn!(cause = ?error, "a table was not switched; it is tried again"),
+        let (mut ends, mut told) = (None, Vec::new());
+        while !*stop.borrow() {
+            let building = self.tables.building();
+            if building != told {
+                tracing::info!(tables = ?building, "built anew beside the old ones, for their jobs were changed");
+                told.clone_from(&building);
+            }
+            if building.is_empty() {
+                ends = None;
+            } else {
+                match self.step(&building, ends.take()).await {
+                    Ok(now) => ends = Some(now),
+                    Err(error) => {
+                        tracing::warn!(cause = ?error, "a table was not switched; it is tried again")
+                    }
+                }
             }
             let _ = tokio::time::timeout(self.behind, stop.wait_for(|stop| *stop)).await;
         }
     }
 
     /// Switches what has read all that the log held at the last look (`ends`); gives what it holds now.
-    async fn step(&self, ends: Option<Vec<Offset>>) -> anyhow::Result<Vec<Offset>> {
+    async fn step(&self, building: &[String], ends: Option<Vec<Offset>>) -> anyhow::Result<Vec<Offset>> {
         let mut now = Vec::new();
         for partition in 0..self.log.partitions() {
             now.push(self.log.bounds(Topic::Events, partition).await?.end);
         }
-        let has_read = |table: &String| {
-            let (Some(job), Some(ends)) = (self.jobs.get(table), &ends) else { return false };
-            (0..).zip(ends).all(|(p, &end)| end == 0 || self.observer.has_read(job, p, end - 1))
+        let has_read = |table: &str| {
+            let (Some(ends), job) = (&ends, self.repair.job_of(table)) else { return false };
+            (0..).zip(ends).all(|(p, &end)| end == 0 || self.observer.has_read(&job, p, end - 1))
         };
-        let ready: Vec<_> = self.tables.building().into_iter().filter(has_read).collect();
+        let ready: Vec<_> = building.iter().filter(|table| has_read(table)).cloned().collect();
         self.finish(ready).await?;
         Ok(now)
     }

@@ -11,8 +11,8 @@ use crave_connect::{LogConnector, log::EventLog};
 use crave_flow::{
     CheckpointStore, Connectors, EpochObserver, JobStart, Pipeline, PipelineHandle, PipelineOptions,
 };
-use crave_tables::{DeltaConnector, Observer};
-use tokio::sync::watch;
+use crave_tables::{DeltaConnector, Observer, Repair};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::jobs;
 use crate::{config::Config, home::Home};
@@ -25,8 +25,12 @@ pub(super) struct Streams {
     jobs: Option<PathBuf>,
     connectors: Connectors,
     observer: Arc<Observer>,
+    repair: Arc<Repair>,
     options: PipelineOptions,
 }
+
+/// Asks for a restart of the jobs with the SQL that is there now; answered when they run.
+pub(super) type Deploy = oneshot::Sender<anyhow::Result<()>>;
 
 impl Streams {
     pub(super) fn new(
@@ -35,6 +39,7 @@ impl Streams {
         log: Arc<dyn EventLog>,
         delta: DeltaConnector,
         observer: Arc<Observer>,
+        repair: Arc<Repair>,
     ) -> Self {
         let connectors =
             Connectors::new().with("log", Arc::new(LogConnector(log))).with("delta", Arc::new(delta));
@@ -48,6 +53,7 @@ impl Streams {
             jobs: config.flow.jobs().map(Path::to_owned),
             connectors,
             observer,
+            repair,
             options,
         }
     }
@@ -55,6 +61,8 @@ impl Streams {
     /// Starts all jobs from the newest checkpoint.
     pub(super) async fn start(&self) -> anyhow::Result<PipelineHandle> {
         let programs = jobs::parse(&self.home, self.jobs.as_deref()).await?;
+        let repaired: Vec<_> =
+            jobs::parse(&self.home, self.jobs.as_deref()).await?.into_iter().map(Arc::new).collect();
         let store = CheckpointStore::local(self.home.checkpoints())?;
         let observer = Arc::clone(&self.observer) as Arc<dyn EpochObserver>;
         let handle = Box::pin(Pipeline::start(
@@ -65,6 +73,7 @@ impl Streams {
             self.options.clone(),
         ))
         .await?;
+        self.repair.set_programs(&repaired)?;
         for job in handle.status().jobs {
             match job.start {
                 JobStart::Resumed { epoch } => tracing::info!(job = job.job, epoch, "job resumed"),
@@ -79,6 +88,7 @@ impl Streams {
         self,
         first: PipelineHandle,
         health: Arc<watch::Sender<Health>>,
+        mut deploys: mpsc::Receiver<Deploy>,
         mut stop: watch::Receiver<bool>,
     ) {
         let (mut handle, mut pause) = (first, Duration::from_millis(200));
@@ -88,6 +98,28 @@ impl Streams {
             };
             let failed = tokio::select! {
                 ended = handle.join() => ended,
+                Some(deploy) = deploys.recv() => {
+                    // Parsed before the running ones are stopped: what is wrong is told and changes nothing.
+                    if let Err(error) = jobs::parse(&self.home, self.jobs.as_deref()).await {
+                        let _ = deploy.send(Err(error));
+                        continue;
+                    }
+                    if let Err(error) = handle.stop_at_checkpoint().await {
+                        tracing::warn!(%error, "the streaming jobs ended without a last checkpoint");
+                    }
+                    match self.start().await {
+                        Ok(started) => {
+                            handle = started;
+                            let _ = deploy.send(Ok(()));
+                            continue;
+                        }
+                        Err(error) => {
+                            let text = format!("{error:#}");
+                            let _ = deploy.send(Err(error.context("the jobs cannot start; they are tried again")));
+                            Err(crave_flow::Error::Invalid(text))
+                        }
+                    }
+                }
                 () = asked => {
                     if let Err(error) = handle.stop_at_checkpoint().await {
                         tracing::warn!(%error, "the streaming jobs ended without a last checkpoint");

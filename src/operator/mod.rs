@@ -15,7 +15,7 @@ pub(crate) use self::serve::listen;
 use crate::{
     config::Config,
     home::Home,
-    node::{Dead, Fate, Node, Part},
+    node::{Dead, Fate, Node, Part, Planned},
 };
 
 /// A home's platform, here or in the server that runs on it.
@@ -27,10 +27,15 @@ pub(crate) enum Operator {
 }
 
 impl Operator {
+    /// The server of `home`, where one runs.
+    pub(crate) async fn of_server(home: &Home) -> anyhow::Result<Option<Self>> {
+        Ok(Client::connect(home).await?.map(Self::There))
+    }
+
     /// Finds the server of `home`, or starts its parts here.
     pub(crate) async fn open(home: &Home, config: &Config) -> anyhow::Result<Self> {
-        if let Some(client) = Client::connect(home).await? {
-            return Ok(Self::There(client));
+        if let Some(server) = Self::of_server(home).await? {
+            return Ok(server);
         }
         Ok(Self::Here(Node::start(home, &config.one_shot(), &Part::ALL).await?))
     }
@@ -56,6 +61,22 @@ impl Operator {
         match self {
             Self::Here(node) => node.verify().await,
             Self::There(client) => client.post("verify").await,
+        }
+    }
+
+    /// See [`crate::node::Core::plan`].
+    pub(crate) async fn plan(&self) -> anyhow::Result<Vec<Planned>> {
+        match self {
+            Self::Here(node) => node.plan().await,
+            Self::There(client) => client.get("plan").await,
+        }
+    }
+
+    /// See [`crate::node::Core::deploy`].
+    pub(crate) async fn deploy(&self) -> anyhow::Result<Vec<Planned>> {
+        match self {
+            Self::Here(node) => node.deploy().await,
+            Self::There(client) => client.post("deploy").await,
         }
     }
 

@@ -18,7 +18,7 @@ use tokio::net::UnixListener;
 
 use crate::{
     home::Home,
-    node::{Core, Dead, Fate},
+    node::{Core, Dead, Fate, Planned},
 };
 
 /// Bytes of one batch of events.
@@ -37,6 +37,8 @@ pub(crate) async fn listen(home: &Home, core: Arc<Core>) -> anyhow::Result<()> {
         .route("/feed", post(feed))
         .route("/drain", post(drain))
         .route("/verify", post(verify))
+        .route("/plan", get(plan))
+        .route("/deploy", post(deploy))
         .route("/dead", get(dead))
         .route("/dead/{name}", get(dead_letter))
         .route("/dead/{name}/retry", post(retry))
@@ -80,6 +82,14 @@ async fn drain(State(core): State<Arc<Core>>) -> Answer<Repaired> {
 
 async fn verify(State(core): State<Arc<Core>>) -> Answer<Vec<Verdict>> {
     Ok(Json(core.verify().await?))
+}
+
+async fn plan(State(core): State<Arc<Core>>) -> Answer<Vec<Planned>> {
+    Ok(Json(core.plan().await?))
+}
+
+async fn deploy(State(core): State<Arc<Core>>) -> Answer<Vec<Planned>> {
+    Ok(Json(core.deploy().await?))
 }
 
 #[derive(Deserialize)]

@@ -99,3 +99,51 @@ async fn a_changed_job_is_built_beside_and_switched() {
     let rows = crate::support::sql(home.path(), DAYS);
     assert_eq!(rows[..2], before);
 }
+
+/// The same without a restart: the server is told, and says what it will do first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_server_takes_changed_and_new_jobs() {
+    let home = tempfile::tempdir().unwrap();
+    let token = token(home.path(), "ada");
+    let jobs = home.path().join("my-jobs");
+    fs::create_dir(&jobs).unwrap();
+    let env = [
+        ("CRAVE__LOG__HEARTBEAT", "300ms".to_owned()),
+        ("CRAVE__FLOW__JOBS", jobs.to_string_lossy().into_owned()),
+    ];
+    let server = Server::start_with(home.path(), &env).unwrap();
+    let mut dice = Dice::new(42);
+    let sent: Vec<_> = (1..4).map(|days| craving(&dice.uuid(), days * DAY, "sugar", 5)).collect();
+    server.send(&token, &json!(sent)).await;
+    server.until(PATIENT, async |s| s.query(&token, DAYS).await.len() == 3).await;
+
+    fs::write(jobs.join("daily_parts.sql"), "CREATE TABLE oops").unwrap();
+    assert_eq!(crate::support::crave(home.path(), &["flow", "deploy"]).0, 1, "what is wrong is told");
+    fs::write(jobs.join("daily_parts.sql"), changed()).unwrap();
+    let recency = fs::read_to_string("sql/jobs/recency.sql").unwrap();
+    fs::write(jobs.join("mine.sql"), recency.replace("'$lake/recency'", "'$lake/mine'")).unwrap();
+    for arguments in [&["--json", "flow", "deploy", "--dry-run"][..], &["--json", "flow", "deploy"]] {
+        let (code, text) = crate::support::crave(home.path(), arguments);
+        let states = crate::support::objects(&text);
+        let of = |job: &str| states.iter().find(|s| s["job"] == job).unwrap()["state"].clone();
+        assert_eq!(
+            (code, of("daily_parts"), of("mine"), of("recency")),
+            (0, json!("rebuilt"), json!("new"), json!("kept")),
+            "{text}"
+        );
+    }
+    // When the command returns, the name stands for the new table.
+    let tens = server.query(&token, DAYS).await;
+    assert!(tens.len() == 3 && tens.iter().all(|row| row["sum"] == 50), "{tens:?}");
+    server
+        .until(PATIENT, async |s| {
+            let rows =
+                async |table: &str| s.query(&token, &format!("SELECT count(*) AS n FROM {table}")).await;
+            rows("mine").await == rows("recency").await
+        })
+        .await;
+    server.send(&token, &craving(&dice.uuid(), 0, "sugar", 7)).await;
+    server.until(PATIENT, async |s| s.query(&token, "SELECT 1 FROM cravings").await.len() == 4).await;
+    assert_eq!(crate::support::crave(home.path(), &["verify"]).0, 0);
+    server.stop();
+}

@@ -133,6 +133,17 @@ impl CheckpointStore {
         Ok(manifests)
     }
 
+    /// The jobs of the newest checkpoint, each with the [identity](crate::Program::identity) of the program whose state
+    /// it holds.
+    ///
+    /// # Errors
+    /// When a checkpoint cannot be read.
+    pub async fn jobs(&self) -> Result<BTreeMap<String, String>> {
+        let newest = self.manifests().await?.pop();
+        let jobs = newest.map(|manifest| manifest.jobs).unwrap_or_default();
+        Ok(jobs.into_iter().map(|(name, state)| (name, state.identity)).collect())
+    }
+
     /// Makes a checkpoint durable; its files must be already.
     pub(crate) async fn decide(&self, manifest: &Manifest) -> Result<()> {
         let json = serde_json::to_vec_pretty(manifest).map_err(|e| Error::Internal(e.to_string()))?;

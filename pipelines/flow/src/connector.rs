@@ -48,6 +48,10 @@ pub trait Source: Send + Sync {
     /// How many partitions it has; at least one.
     fn partitions(&self) -> usize;
 
+    /// Told before a partition is opened, when only these columns of the physical schema (in order) will be looked
+    /// at. A reader may leave the others NULL, whatever their definition says.
+    fn read_only(&mut self, _columns: &[usize]) {}
+
     /// Opens a partition at an offset once given as `next_offset`, or at its start (`None`).
     ///
     /// # Errors

@@ -7,6 +7,7 @@ mod ndjson;
 mod parquet_rows;
 mod row_file;
 mod single_file;
+mod wanted;
 
 pub use blackhole::Blackhole;
 pub use filesystem::Filesystem;

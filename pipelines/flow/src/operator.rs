@@ -43,6 +43,11 @@ pub(crate) trait Operator: Send {
     /// Adds rows of one input, in the layout of the stage; gives what can leave at once.
     fn update(&mut self, input: usize, batch: &RecordBatch) -> Result<Vec<RecordBatch>>;
 
+    /// Where to stop on the way to `watermark_ns`, later than now: not all that closes need be in memory at once.
+    fn step(&self, watermark_ns: i64) -> i64 {
+        watermark_ns
+    }
+
     /// Moves time forward and gives the rows of everything that closes.
     async fn advance(&mut self, watermark_ns: i64) -> Result<Vec<RecordBatch>>;
 

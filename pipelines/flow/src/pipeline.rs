@@ -4,6 +4,7 @@
 //! the caller asks, stops and learns of a failure. `build` wires the tasks, `coordinator` runs the epochs.
 
 mod build;
+mod columns;
 mod coordinator;
 mod messages;
 mod sink_task;

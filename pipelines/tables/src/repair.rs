@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use arrow::{
@@ -70,7 +70,7 @@ pub struct Repair {
     tables: Arc<Tables>,
     dirty: Arc<Dirty>,
     observer: Arc<Observer>,
-    jobs: Vec<Job>,
+    jobs: RwLock<Vec<Arc<Job>>>,
 }
 
 /// One table that can be recomputed.
@@ -97,17 +97,22 @@ impl Job {
 }
 
 impl Repair {
-    /// Repairs the Delta outputs of `programs`, apart from the bronze tables that repair reads.
-    ///
-    /// # Errors
-    /// When an output cannot be recomputed a part at a time.
+    /// Repairs nothing before [`Self::set_programs`].
+    #[must_use]
     pub fn new(
         tables: Arc<Tables>,
         dirty: Arc<Dirty>,
         observer: Arc<Observer>,
-        programs: &[Arc<Program>],
         followers: Arc<dyn Followers>,
-    ) -> Result<Self, Error> {
+    ) -> Self {
+        Self { followers, tables, dirty, observer, jobs: RwLock::default() }
+    }
+
+    /// Repairs the Delta outputs of `programs` from now on, apart from the bronze tables that repair reads.
+    ///
+    /// # Errors
+    /// When an output cannot be recomputed a part at a time.
+    pub fn set_programs(&self, programs: &[Arc<Program>]) -> Result<(), Error> {
         let mut jobs = Vec::new();
         for program in programs {
             for output in program.outputs() {
@@ -121,15 +126,24 @@ impl Repair {
                 }
                 if name != "events" && name != CORRECTIONS {
                     let (program, output) = (Arc::clone(program), output.clone());
-                    jobs.push(Job { name: name.into(), program, output });
+                    jobs.push(Arc::new(Job { name: name.into(), program, output }));
                 }
             }
         }
-        Ok(Self { followers, tables, dirty, observer, jobs })
+        *self.jobs.write().unwrap_or_else(PoisonError::into_inner) = jobs;
+        Ok(())
     }
 
-    pub(crate) fn jobs(&self) -> &[Job] {
-        &self.jobs
+    pub(crate) fn jobs(&self) -> Vec<Arc<Job>> {
+        self.jobs.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The job that writes the table; bronze tables are called as their jobs.
+    #[must_use]
+    pub fn job_of(&self, table: &str) -> String {
+        let jobs = self.jobs();
+        let job = jobs.iter().find(|job| job.name == table);
+        job.map_or(table, |job| job.program.name()).to_owned()
     }
 
     /// The instant (µs) up to which the table's windows are closed.
@@ -181,7 +195,7 @@ impl Repair {
             return Ok(Repaired::default());
         }
         let mut done = Repaired { corrections: self.resolve_corrections().await?, windows: 0 };
-        for job in &self.jobs {
+        for job in &self.jobs() {
             let _gate = self.tables.gate.lock().await;
             let chunk = self.chunk(job)?;
             if chunk.is_empty() {
@@ -307,9 +321,9 @@ impl Repair {
         let _gate = self.tables.gate.lock().await;
         let instants = self.instants(&pending).await?;
         let known: Vec<_> = pending.into_iter().filter(|p| instants.contains_key(p)).collect();
-        let mut windows = BTreeSet::new();
+        let (mut windows, jobs) = (BTreeSet::new(), self.jobs());
         for (correction, at) in known.iter().flat_map(|p| instants[p].iter().map(move |at| (p, *at))) {
-            for job in &self.jobs {
+            for job in &jobs {
                 windows.extend(job.windows().windows(at.saturating_mul(1_000)).map(|(start, end)| {
                     DirtyWindow {
                         table: job.name.clone(),

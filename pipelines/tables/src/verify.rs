@@ -48,7 +48,7 @@ impl Repair {
         self.drain().await?;
         let mut verdicts = Vec::new();
         for job in self.jobs() {
-            verdicts.push(self.verify_table(job).await?);
+            verdicts.push(self.verify_table(&job).await?);
         }
         Ok(verdicts)
     }

@@ -40,8 +40,8 @@ pub(crate) struct Panes {
     /// Merged panes of a hop's last window.
     sliding: Sliding,
     watermark_ns: i64,
-    /// Frozen since the last snapshot.
-    fresh: Vec<RecordBatch>,
+    /// Frozen since the last snapshot, with the start of the pane.
+    fresh: Vec<(i64, RecordBatch)>,
     dirty: Vec<RecordBatch>,
     dirty_rows: usize,
     late_rows: u64,
@@ -178,7 +178,7 @@ impl Panes {
             let start = end - kind.width_ns();
             let spec = Arc::clone(&self.spec);
             for (&bounds, pane) in self.panes.range_mut((start, i64::MIN)..(end, i64::MIN)) {
-                self.fresh.extend(freeze(&spec, bounds, pane)?);
+                self.fresh.extend(freeze(&spec, bounds, pane)?.map(|part| (bounds.0, part)));
             }
             let panes = self.panes.range((start, i64::MIN)..(end, i64::MIN));
             let parts = panes.map(|(&(from, _), pane)| (from, pane.frozen.as_slice())).collect::<Vec<_>>();
@@ -191,6 +191,7 @@ impl Panes {
             }
             closed_to = end;
         }
+        self.fresh.retain(|(start, _)| kind.pane_done_at(*start) > closed_to);
         if self.panes.is_empty() {
             self.sliding.clear();
         }
@@ -216,6 +217,19 @@ impl Operator for Panes {
         Ok(Vec::new())
     }
 
+    /// One window after the other.
+    fn step(&self, watermark_ns: i64) -> i64 {
+        let next = match self.spec.windows {
+            SpecWindows::Of(kind @ WindowKind::Hop { .. }) => {
+                let first = self.panes.first_key_value();
+                first.map(|(&(start, _), _)| kind.next_end(self.watermark_ns, start))
+            }
+            _ => self.panes.keys().map(|pane| pane.1).min(),
+        };
+        let next = next.filter(|next| *next > self.watermark_ns);
+        next.map_or(watermark_ns, |next| next.min(watermark_ns))
+    }
+
     /// Windows close in order of their ends.
     async fn advance(&mut self, watermark_ns: i64) -> Result<Vec<RecordBatch>> {
         if watermark_ns <= self.watermark_ns {
@@ -235,7 +249,7 @@ impl Operator for Panes {
 
     fn snapshot(&mut self, full: bool) -> Result<Snapshot> {
         let spec = Arc::clone(&self.spec);
-        let mut parts = std::mem::take(&mut self.fresh);
+        let mut parts = std::mem::take(&mut self.fresh).into_iter().map(|(_, part)| part).collect::<Vec<_>>();
         let mut rows = 0;
         for (&bounds, pane) in &mut self.panes {
             parts.extend(freeze(&spec, bounds, pane)?);

@@ -13,12 +13,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::json::reader::ReaderBuilder;
 use async_trait::async_trait;
 use tokio::task::JoinHandle;
 
+use super::wanted::Wanted;
 use crate::{Error, Polled, Reader, Result};
 
 /// Bytes decoded by one task: large enough that starting it costs nothing, small enough for a core's cache.
@@ -48,13 +48,13 @@ pub(super) struct NdjsonReader {
 /// What every piece is decoded into.
 struct Target {
     path: PathBuf,
-    schema: SchemaRef,
+    wanted: Wanted,
     batch_rows: usize,
 }
 
 impl NdjsonReader {
     /// Opens `path` at `offset`, which is 0 or was given with rows; batches have at most `batch_rows` rows.
-    pub(super) fn open(path: &Path, schema: SchemaRef, batch_rows: usize, offset: u64) -> Result<Self> {
+    pub(super) fn open(path: &Path, wanted: Wanted, batch_rows: usize, offset: u64) -> Result<Self> {
         let fail = |e| Error::io(format!("opening {}", path.display()), e);
         let mut file = File::open(path).map_err(fail)?;
         let length = file.metadata().map_err(fail)?.len();
@@ -69,7 +69,7 @@ impl NdjsonReader {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             file,
-            target: Arc::new(Target { path: path.to_owned(), schema, batch_rows: batch_rows.max(1) }),
+            target: Arc::new(Target { path: path.to_owned(), wanted, batch_rows: batch_rows.max(1) }),
             pieces: VecDeque::new(),
             pieces_max: (cores + 1).min(PIECES_MAX),
             ready: Vec::new().into_iter(),
@@ -149,11 +149,13 @@ impl Target {
         // Batches of one size, instead of a full one and a small rest.
         let batch_rows = lines.div_ceil(lines.div_ceil(self.batch_rows));
         let plain = std::str::from_utf8(piece).ok();
-        if let Some(rows) = plain.and_then(|text| flat::decode(&self.schema, text, batch_rows)) {
-            let offset = |end| begin + u64::try_from(end).unwrap_or(0);
-            return Ok(rows.into_iter().map(|(batch, end)| (batch, offset(end))).collect());
+        if let Some(rows) = plain.and_then(|text| flat::decode(self.wanted.schema(), text, batch_rows)) {
+            let row = |(batch, end): flat::Rows| {
+                Ok((self.wanted.of_table(&batch)?, begin + u64::try_from(end).unwrap_or(0)))
+            };
+            return rows.into_iter().map(row).collect();
         }
-        let builder = ReaderBuilder::new(Arc::clone(&self.schema)).with_batch_size(batch_rows);
+        let builder = ReaderBuilder::new(Arc::clone(self.wanted.schema())).with_batch_size(batch_rows);
         let mut decoder = builder.build_decoder()?;
         let mut rows = Vec::new();
         let mut used = 0;
@@ -161,7 +163,7 @@ impl Target {
             // It stops at a row's end when its batch is full, else at the end of the piece.
             used += decoder.decode(&piece[used..])?;
             if let Some(batch) = decoder.flush()? {
-                rows.push((batch, begin + u64::try_from(used).unwrap_or(0)));
+                rows.push((self.wanted.of_table(&batch)?, begin + u64::try_from(used).unwrap_or(0)));
             }
             if used == piece.len() {
                 return Ok(rows);

@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::compute::cast;
-use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use async_trait::async_trait;
 use parquet::arrow::ProjectionMask;
@@ -19,6 +18,7 @@ use parquet::arrow::arrow_reader::{
 };
 use tokio::sync::mpsc;
 
+use super::wanted::Wanted;
 use crate::{Error, Polled, Reader, Result};
 
 /// Batches of one row group that wait.
@@ -39,14 +39,14 @@ pub(super) struct ParquetReader {
 
 struct Target {
     path: PathBuf,
-    schema: SchemaRef,
+    wanted: Wanted,
     batch_rows: usize,
 }
 
 impl ParquetReader {
     /// Opens `path` behind its first `offset` rows.
-    pub(super) fn open(path: &Path, schema: SchemaRef, batch_rows: usize, offset: u64) -> Result<Self> {
-        let target = Target { path: path.to_owned(), schema, batch_rows: batch_rows.max(1) };
+    pub(super) fn open(path: &Path, wanted: Wanted, batch_rows: usize, offset: u64) -> Result<Self> {
+        let target = Target { path: path.to_owned(), wanted, batch_rows: batch_rows.max(1) };
         let metadata = ArrowReaderMetadata::load(&target.file()?, ArrowReaderOptions::new())
             .map_err(|e| target.bad("is not a Parquet file", e.into()))?;
         let mut todo = VecDeque::new();
@@ -125,7 +125,8 @@ impl Target {
         out: &mpsc::Sender<Result<RecordBatch>>,
     ) -> Result<()> {
         let roots = metadata.schema().fields().iter().enumerate();
-        let wanted = roots.filter(|(_, f)| self.schema.field_with_name(f.name()).is_ok()).map(|(i, _)| i);
+        let wanted =
+            roots.filter(|(_, f)| self.wanted.schema().field_with_name(f.name()).is_ok()).map(|(i, _)| i);
         let mask = ProjectionMask::roots(metadata.parquet_schema(), wanted);
         let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file()?, metadata)
             .with_row_groups(vec![group])
@@ -155,8 +156,8 @@ impl Target {
                 None => Err(ArrowError::SchemaError(format!("it has no column {}", field.name()))),
             }
         };
-        let columns = self.schema.fields().iter().map(column).collect::<Result<_, _>>()?;
-        RecordBatch::try_new(Arc::clone(&self.schema), columns)
+        let columns = self.wanted.schema().fields().iter().map(column).collect::<Result<_, _>>()?;
+        self.wanted.of_table(&RecordBatch::try_new(Arc::clone(self.wanted.schema()), columns)?)
     }
 
     fn bad(&self, what: &str, source: ArrowError) -> Error {
@@ -169,14 +170,14 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use arrow::array::{AsArray, Int32Array, StringArray};
-    use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+    use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
     use parquet::arrow::ArrowWriter;
     use parquet::file::properties::WriterProperties;
 
     use super::*;
 
     async fn read(path: &Path, schema: &SchemaRef, from: u64) -> Result<Vec<(Vec<i64>, u64)>> {
-        let mut reader = ParquetReader::open(path, Arc::clone(schema), 700, from)?;
+        let mut reader = ParquetReader::open(path, Wanted::all(schema), 700, from)?;
         let mut all = Vec::new();
         while let Polled::Rows { batch, next_offset } = reader.next().await? {
             all.push((batch.column(0).as_primitive::<Int64Type>().values().to_vec(), next_offset));

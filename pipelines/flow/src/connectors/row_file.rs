@@ -11,7 +11,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
-use crate::{Error, Result, TableDef, TableKind};
+use crate::{Error, Result, TableDef};
 
 /// Rows held in memory before they are written.
 const ROW_GROUP_ROWS: usize = 128 << 10;
@@ -32,9 +32,9 @@ impl Format {
             None | Some("json") => Ok(Self::Json),
             Some("parquet") => Ok(Self::Parquet),
             // The engine gives such a sink envelopes of changes; they are written like any row.
-            Some("debezium_json") if table.kind == TableKind::Sink => Ok(Self::Json),
+            Some("debezium_json") if table.writes_changes() => Ok(Self::Json),
             Some(other) => Err(Error::Invalid(format!(
-                "table {}: no format '{other}'; write format = 'json' (a JSON object a line) or 'parquet'",
+                "table {}: no format '{other}'; write format = 'json' (a JSON object a line; a sink: or 'debezium_json') or 'parquet'",
                 table.name
             ))),
         }

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 
 use super::ndjson::NdjsonReader;
 use super::row_file::Format;
+use super::wanted::Wanted;
 use crate::{Connector, Error, Reader, Result, Sink, SinkContext, Source, TableDef};
 use sink::FileSink;
 
@@ -33,7 +34,8 @@ impl Connector for SingleFile {
         if !path.is_file() {
             return Err(Error::NotFound(format!("table {}: {} is not a file", table.name, path.display())));
         }
-        Ok(Box::new(FileSource { path, schema: table.physical.clone(), batch_rows: self.batch_rows }))
+        let (schema, batch_rows) = (table.physical.clone(), self.batch_rows);
+        Ok(Box::new(FileSource { path, wanted: Wanted::all(&schema), schema, batch_rows }))
     }
 
     async fn sink(&self, table: &TableDef, context: &SinkContext) -> Result<Box<dyn Sink>> {
@@ -57,6 +59,7 @@ fn check_format(table: &TableDef) -> Result<()> {
 struct FileSource {
     path: PathBuf,
     schema: SchemaRef,
+    wanted: Wanted,
     batch_rows: usize,
 }
 
@@ -66,9 +69,13 @@ impl Source for FileSource {
         1
     }
 
+    fn read_only(&mut self, columns: &[usize]) {
+        self.wanted = Wanted::only(&self.schema, columns);
+    }
+
     async fn open(&self, _: usize, from: Option<u64>) -> Result<Box<dyn Reader>> {
-        let schema = self.schema.clone();
-        let reader = NdjsonReader::open(&self.path, schema, self.batch_rows, from.unwrap_or(0))?;
+        let wanted = self.wanted.clone();
+        let reader = NdjsonReader::open(&self.path, wanted, self.batch_rows, from.unwrap_or(0))?;
         Ok(Box::new(reader))
     }
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::columns::{branches, columns_read};
 use super::coordinator::{Coordinator, Group, JobTasks, SinkTasks, StageTasks, summary};
 use super::messages::{Ack, Counters, JobCounters, WantFull};
 use super::sink_task::SinkTask;
@@ -174,12 +175,7 @@ async fn open_sources(
     let mut shared: Vec<Shared> = Vec::new();
     for (job, (program, state)) in programs.iter().zip(states).enumerate() {
         let plan = &program.plan;
-        let inputs = plan
-            .stages
-            .iter()
-            .flat_map(|s| s.inputs.iter().flatten())
-            .chain(plan.sinks.iter().flat_map(|s| &s.inputs));
-        let used: BTreeSet<usize> = inputs
+        let used: BTreeSet<usize> = branches(plan)
             .filter_map(|b| match b.origin {
                 BranchOrigin::Source(s) => Some(s),
                 BranchOrigin::Stage(_) => None,
@@ -188,8 +184,13 @@ async fn open_sources(
         for index in used {
             let table = &plan.sources[index];
             let key = table.source_key();
+            let exprs = Arc::new(SourceExprs::new(table)?);
             if !opened.contains_key(&key) {
-                opened.insert(key.clone(), Arc::from(connectors.of(table)?.source(table).await?));
+                let mut source = connectors.of(table)?.source(table).await?;
+                if let Some(columns) = columns_read(programs, &key, table, &exprs) {
+                    source.read_only(&columns);
+                }
+                opened.insert(key.clone(), Arc::from(source));
             }
             let source = Arc::clone(&opened[&key]);
             let known = |p: usize| -> Option<&SourceOffset> {
@@ -202,7 +203,7 @@ async fn open_sources(
                 Some(group) => group.readers.push((job, index)),
                 None => shared.push(Shared {
                     key,
-                    exprs: Arc::new(SourceExprs::new(table)?),
+                    exprs,
                     subscribers: starts.iter().map(|_| Vec::new()).collect(),
                     source,
                     starts,

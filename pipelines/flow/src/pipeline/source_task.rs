@@ -1,5 +1,6 @@
 //! Reads one partition of a source for all jobs that share it: decode once, then each job's own steps.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use arrow::datatypes::TimestampNanosecondType;
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{LogicalPlanBuilder, cast, col, table_scan};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::utils::collect_columns;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -57,6 +59,12 @@ impl SourceExprs {
             }
         };
         Ok(Self { generated, watermark })
+    }
+
+    /// The columns that the watermark is computed from.
+    pub(super) fn watermark_columns(&self) -> BTreeSet<usize> {
+        let columns = self.watermark.iter().flat_map(collect_columns);
+        columns.map(|column| column.index()).collect()
     }
 }
 

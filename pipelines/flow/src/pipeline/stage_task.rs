@@ -46,9 +46,11 @@ impl StageTask {
                     }
                 }
                 Event::Watermark(ns) if ns > self.watermark_ns => {
-                    self.watermark_ns = ns;
-                    let rows = self.operator.advance(ns).await?;
-                    self.send(&rows).await?;
+                    while self.watermark_ns < ns {
+                        self.watermark_ns = self.operator.step(ns);
+                        let rows = self.operator.advance(self.watermark_ns).await?;
+                        self.send(&rows).await?;
+                    }
                     self.outputs.broadcast(&Message::Watermark(ns)).await?;
                 }
                 Event::Watermark(_) => {}

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::connectors::ndjson::NdjsonReader;
 use crate::connectors::parquet_rows::ParquetReader;
 use crate::connectors::row_file::Format;
+use crate::connectors::wanted::Wanted;
 use crate::{Error, Polled, Reader, Result, Source};
 
 /// Files open at a time.
@@ -21,6 +22,7 @@ pub(super) struct FolderSource {
     files: Vec<PathBuf>,
     format: Format,
     schema: SchemaRef,
+    wanted: Wanted,
     batch_rows: usize,
 }
 
@@ -53,7 +55,8 @@ impl FolderSource {
                 files.len()
             )));
         }
-        Ok(Self { table: table.to_owned(), files, format, schema, batch_rows })
+        let wanted = Wanted::all(&schema);
+        Ok(Self { table: table.to_owned(), files, format, schema, wanted, batch_rows })
     }
 }
 
@@ -79,6 +82,10 @@ impl Source for FolderSource {
         self.files.len()
     }
 
+    fn read_only(&mut self, columns: &[usize]) {
+        self.wanted = Wanted::only(&self.schema, columns);
+    }
+
     async fn open(&self, partition: usize, from: Option<u64>) -> Result<Box<dyn Reader>> {
         let file = &self.files[partition];
         let tag = tag(file) << POSITION_BITS;
@@ -92,10 +99,10 @@ impl Source for FolderSource {
                 file.display()
             )));
         }
-        let schema = self.schema.clone();
+        let wanted = self.wanted.clone();
         let inner: Box<dyn Reader> = match self.format {
-            Format::Json => Box::new(NdjsonReader::open(file, schema, self.batch_rows, position)?),
-            Format::Parquet => Box::new(ParquetReader::open(file, schema, self.batch_rows, position)?),
+            Format::Json => Box::new(NdjsonReader::open(file, wanted, self.batch_rows, position)?),
+            Format::Parquet => Box::new(ParquetReader::open(file, wanted, self.batch_rows, position)?),
         };
         Ok(Box::new(FileReader { inner, tag }))
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use arrow::array::AsArray;
-use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 
 use super::*;
 
@@ -36,7 +36,7 @@ fn lines(count: usize, end: &str) -> String {
 }
 
 async fn read(path: &Path, batch_rows: usize, from: u64) -> Result<Vec<(Vec<i64>, u64)>> {
-    let mut reader = NdjsonReader::open(path, schema(), batch_rows, from)?;
+    let mut reader = NdjsonReader::open(path, Wanted::all(&schema()), batch_rows, from)?;
     let mut all = Vec::new();
     loop {
         match reader.next().await? {
