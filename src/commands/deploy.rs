@@ -12,10 +12,13 @@ use crave_arroyo::{
 use crave_udfs::arroyo_udfs;
 use serde_json::json;
 
-use crate::{config::Config, node::JOBS};
+use crate::{config::Config, node::job_texts};
 
 /// Pipelines of the platform are named with this, after `log.prefix`.
 const PIPELINE: &str = "crave.";
+
+/// Each job's name, where its text lies, and the text.
+type Texts = BTreeMap<String, (String, String)>;
 
 /// Flags of `deploy`.
 #[derive(Debug, clap::Args)]
@@ -41,9 +44,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(config: &Config, args: &Args, json: bool) -> anyhow::Result<ExitCode> {
-    let jobs = chosen(if args.stop.is_empty() { &args.only } else { &args.stop })?;
+    let names = if args.stop.is_empty() { &args.only } else { &args.stop };
+    let jobs = chosen(job_texts(config.flow.jobs())?, names)?;
     let pipeline = |name: &str| format!("{}{PIPELINE}{name}", config.log.prefix);
-    let names: Vec<_> = jobs.iter().map(|(name, _)| ((*name).to_owned(), pipeline(name))).collect();
+    let names: Vec<_> = jobs.keys().map(|name| (name.clone(), pipeline(name))).collect();
     let address = args.arroyo.as_deref().unwrap_or(&config.arroyo.url);
     if args.status || !args.stop.is_empty() {
         let client = client(address)?;
@@ -54,14 +58,14 @@ pub(crate) async fn run(config: &Config, args: &Args, json: bool) -> anyhow::Res
         return Ok(ExitCode::SUCCESS);
     }
 
-    let findings: Vec<Finding> = jobs.iter().flat_map(|(name, sql)| portable(name, sql)).collect();
+    let findings: Vec<Finding> = jobs.iter().flat_map(|(name, (_, sql))| portable(name, sql)).collect();
     findings.iter().for_each(|finding| eprintln!("{finding}"));
     if findings.iter().any(|f| f.level == Level::Stops) {
         eprintln!("crave: nothing was deployed: Arroyo cannot run these jobs as they are");
         return Ok(ExitCode::FAILURE);
     }
     if args.dry_run && address.is_empty() {
-        print_done(json, &json!({ "portable": jobs.iter().map(|j| j.0).collect::<Vec<_>>() }), || {
+        print_done(json, &json!({ "portable": jobs.keys().collect::<Vec<_>>() }), || {
             format!(
                 "{} jobs are portable; name a cluster with --arroyo URL to see what would be done",
                 jobs.len()
@@ -94,13 +98,13 @@ pub(crate) async fn run(config: &Config, args: &Args, json: bool) -> anyhow::Res
 }
 
 /// The jobs of these names; all when there are none.
-fn chosen(names: &[String]) -> anyhow::Result<Vec<(&'static str, &'static str)>> {
-    if let Some(stranger) = names.iter().find(|name| !JOBS.iter().any(|(known, _)| known == name)) {
-        let known = JOBS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+fn chosen(mut jobs: Texts, names: &[String]) -> anyhow::Result<Texts> {
+    if let Some(stranger) = names.iter().find(|name| !jobs.contains_key(*name)) {
+        let known = jobs.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         anyhow::bail!("no job is named '{stranger}'; there are {known}");
     }
-    let all = names.is_empty();
-    Ok(JOBS.iter().filter(|(known, _)| all || names.iter().any(|name| name == known)).copied().collect())
+    jobs.retain(|name, _| names.is_empty() || names.contains(name));
+    Ok(jobs)
 }
 
 fn client(address: &str) -> anyhow::Result<Client> {
@@ -112,7 +116,7 @@ fn client(address: &str) -> anyhow::Result<Client> {
 
 fn wanted(
     config: &Config,
-    jobs: &[(&str, &str)],
+    jobs: &Texts,
     replace: bool,
     pipeline: &dyn Fn(&str) -> String,
 ) -> anyhow::Result<Wanted> {
@@ -134,9 +138,9 @@ fn wanted(
         kafka: pairs(&arroyo.kafka),
         delta: pairs(&arroyo.delta),
     };
-    let job = |(name, sql): &(&str, &str)| {
+    let job = |(name, (_, sql)): (&String, &(String, String))| {
         let sql = translate(name, sql, &places)?;
-        Ok(Job { name: (*name).to_owned(), pipeline: pipeline(name), sql })
+        Ok(Job { name: name.clone(), pipeline: pipeline(name), sql })
     };
     let jobs = jobs.iter().map(job).collect::<Result<_, crave_arroyo::Error>>()?;
     let udfs = arroyo_udfs().into_iter().map(|udf| Udf { name: udf.name.to_owned(), source: udf.source });
@@ -244,9 +248,9 @@ mod tests {
         config.arroyo.lake = "s3://bucket/lake/".into();
         config.arroyo.brokers = "kafka:9092".into();
         config.log.prefix = "prod.".into();
-        let jobs = chosen(&[]).unwrap();
+        let jobs = job_texts(None).unwrap();
         let wanted = wanted(&config, &jobs, false, &|name| format!("p.{name}")).unwrap();
-        assert_eq!(wanted.jobs.len(), JOBS.len());
+        assert_eq!(wanted.jobs.len(), jobs.len());
         let recency = wanted.jobs.iter().find(|job| job.name == "recency").unwrap();
         assert!(recency.sql.contains("path = 's3://bucket/lake/recency'"), "{}", recency.sql);
         assert!(recency.sql.contains("topic = 'prod.crave.events.v1'"), "{}", recency.sql);
@@ -257,9 +261,15 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         let config = Config::load(None).unwrap();
-        let error = wanted(&config, &chosen(&[]).unwrap(), false, &str::to_owned).unwrap_err().to_string();
+        let error =
+            wanted(&config, &job_texts(None).unwrap(), false, &str::to_owned).unwrap_err().to_string();
         assert!(error.contains("arroyo.brokers") || error.contains("arroyo.lake"), "{error}");
-        assert!(chosen(&["gold".into()]).unwrap_err().to_string().contains("there are events, corrections"));
+        assert!(
+            chosen(job_texts(None).unwrap(), &["gold".into()])
+                .unwrap_err()
+                .to_string()
+                .contains("there are corrections,")
+        );
         assert!(client("").unwrap_err().to_string().contains("--arroyo URL"));
     }
 }

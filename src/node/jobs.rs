@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::home::Home;
 
-/// Name and SQL of every job.
-pub(crate) const JOBS: &[(&str, &str)] = &[
+const JOBS: &[(&str, &str)] = &[
     ("events", include_str!("../../sql/jobs/events.sql")),
     ("corrections", include_str!("../../sql/jobs/corrections.sql")),
     ("cravings", include_str!("../../sql/jobs/cravings.sql")),
@@ -33,7 +32,7 @@ pub(super) async fn parse(home: &Home, folder: Option<&Path>) -> anyhow::Result<
 }
 
 /// Each job's name, where its text lies, and the text.
-fn texts(folder: Option<&Path>) -> anyhow::Result<BTreeMap<String, (String, String)>> {
+pub(crate) fn texts(folder: Option<&Path>) -> anyhow::Result<BTreeMap<String, (String, String)>> {
     let built_in = JOBS.iter().map(|(name, sql)| {
         ((*name).to_owned(), (format!("sql/jobs/{name}.sql (built in)"), (*sql).to_owned()))
     });

@@ -15,7 +15,7 @@ use crave_arroyo::{
     translate, validate,
 };
 use crave_flow::{CheckpointStore, Connectors, EpochObserver, Pipeline, PipelineOptions, Program};
-use crave_tables::{DeltaConnector, Dirty, Observer, Tables};
+use crave_tables::{DeltaConnector, Dirty, Observer, Table, Tables, stored_schema};
 use serde_json::Value;
 
 use crate::support::{crave, objects};
@@ -147,7 +147,8 @@ async fn both_engines_give_the_same_rows() {
     let of = |lake: String| BTreeMap::from([("input_dir".into(), text(&inputs)), ("lake".into(), lake)]);
     let program = Box::pin(Program::parse("hourly", HOURLY, &of("file:///lake".into()))).await.unwrap();
     let table = &program.outputs()[0].table;
-    Tables::new(&arroyos.join("lake")).open("hourly", &table.physical, false).await.unwrap();
+    let schema = stored_schema(&table.physical);
+    Box::pin(Table::open("hourly", &arroyos.join("lake/hourly"), schema)).await.unwrap();
     on_arroyo(&client, "hourly", HOURLY, &of(format!("file://{}", text(&arroyos.join("lake"))))).await;
     on_flow(&home, "hourly", HOURLY, &of(text(&home.join("lake")))).await;
     let table = |home: &Path| {

@@ -190,7 +190,7 @@ async fn the_real_plugin_compiles_each_and_gives_the_same_values() {
         }
         let run = if udf.name == "local_hour" { RUN } else { "" };
         let values = format!("    #[test]\n    fn values() {{\n{checks}    }}\n");
-        write!(udf.source, "\n#[cfg(test)]\nmod check {{\n{SHOW}{values}{run}}}\n").unwrap();
+        writeln!(udf.source, "\n#[cfg(test)]\nmod check {{\n{SHOW}{values}{run}}}").unwrap();
         write_crate(folder.path(), &udf, "cdylib", "\"^0.2.0\"");
     }
     // As Arroyo builds it, then with the checks.

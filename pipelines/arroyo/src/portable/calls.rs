@@ -94,17 +94,17 @@ fn window(name: &str, at: At, call: &Function, findings: &mut Findings<'_>) {
     }
 }
 
+/// Its arguments; none when one of them is named or a star.
 fn arguments(call: &Function) -> Vec<&Expr> {
     let FunctionArguments::List(list) = &call.args else { return Vec::new() };
-    let plain = |argument: &FunctionArg| matches!(argument, FunctionArg::Unnamed(FunctionArgExpr::Expr(_)));
-    if !list.args.iter().all(plain) {
-        return Vec::new();
-    }
-    let expr = |argument| match argument {
-        &FunctionArg::Unnamed(FunctionArgExpr::Expr(ref expr)) => Some(expr),
+    list.args.iter().map(plain).collect::<Option<Vec<_>>>().unwrap_or_default()
+}
+
+const fn plain(argument: &FunctionArg) -> Option<&Expr> {
+    match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
         _ => None,
-    };
-    list.args.iter().filter_map(expr).collect()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
