@@ -12,6 +12,10 @@ use clap::{Parser, Subcommand};
 
 use crate::{commands::flow::Flow, config::Config, home::Home};
 
+/// Events and Arrow batches are many small and short-lived allocations, freed by another thread than made them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Crave Wave: streaming craving intelligence on one machine.
 #[derive(Debug, Parser)]
 #[command(version, about)]

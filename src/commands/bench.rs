@@ -17,7 +17,7 @@ use crave_schemas::{Clock as _, EventId, SystemClock, UserId};
 use serde_json::json;
 
 use super::doctor::sync_rate;
-use crate::{config::Shared, home::Home};
+use crate::{config::Shared, home::Home, node::Part};
 
 /// What to measure.
 #[derive(Debug, Subcommand)]
@@ -33,6 +33,10 @@ pub(crate) enum Bench {
         /// Requests under way at once.
         #[arg(long, default_value_t = 8)]
         clients: usize,
+        /// Parts that the server runs, as in `crave up --only`; all when absent, so that it admits, computes and writes
+        /// tables from the same events meanwhile.
+        #[arg(long, value_enum, value_delimiter = ',', default_values_t = Part::ALL)]
+        only: Vec<Part>,
     },
     /// Rows a second of streaming queries over files, beside DataFusion batch; needs no home.
     Flow(flow::Args),
@@ -52,7 +56,9 @@ pub(crate) async fn run(home: &Home, bench: &Bench, json: bool) -> anyhow::Resul
     let scratch_home = Home::open(&scratch, &Shared::default())?;
     let fsync_per_s = sync_rate(&scratch_home)?;
     let mut result = match bench {
-        Bench::Ingest { events, batch, clients } => ingest(&scratch_home, *events, *batch, *clients).await?,
+        Bench::Ingest { events, batch, clients, only } => {
+            ingest(&scratch_home, *events, *batch, *clients, only).await?
+        }
         Bench::Freshness { samples } => freshness(&scratch_home, *samples).await?,
         Bench::Flow(args) => return flow::run(args, json),
     };
@@ -74,11 +80,12 @@ struct Server {
 }
 
 impl Server {
-    fn start(home: &Path) -> anyhow::Result<Self> {
+    fn start(home: &Path, parts: &[Part]) -> anyhow::Result<Self> {
+        let only: Vec<_> = parts.iter().map(|part| part.as_str()).collect();
         let mut child = Command::new(std::env::current_exe()?)
             .arg("--home")
             .arg(home)
-            .args(["up", "--listen", "127.0.0.1:0"])
+            .args(["up", "--listen", "127.0.0.1:0", "--only", &only.join(",")])
             // A load test of the server, not of its limits.
             .envs([("CRAVE__LIMITS__EVENTS_PER_S", "1e9"), ("CRAVE__LIMITS__EVENTS_BURST", "1e9")])
             .env("CRAVE_LOG", "warn")
@@ -120,6 +127,7 @@ async fn ingest(
     events: usize,
     batch: usize,
     clients: usize,
+    parts: &[Part],
 ) -> anyhow::Result<serde_json::Value> {
     let (batch, clients) = (batch.clamp(1, 10_000), clients.clamp(1, 256));
     let requests = events.div_ceil(batch).div_ceil(clients);
@@ -133,7 +141,7 @@ async fn ingest(
         // Bodies are made beforehand: the clock measures the server.
         work.push((token(home, &user).await?, (0..requests).map(body).collect::<Vec<_>>()));
     }
-    let server = Server::start(home.path())?;
+    let server = Server::start(home.path(), parts)?;
     let http = reqwest::Client::new();
     let start = Instant::now();
     let mut tasks = tokio::task::JoinSet::new();
@@ -155,7 +163,7 @@ async fn ingest(
     #[allow(clippy::cast_precision_loss)]
     let rate = sent as f64 / seconds;
     Ok(
-        json!({ "bench": "ingest", "events": sent, "batch": batch, "clients": clients, "seconds": seconds, "events_per_s": rate.round() }),
+        json!({ "bench": "ingest", "events": sent, "batch": batch, "clients": clients, "parts": parts.iter().map(|part| part.as_str()).collect::<Vec<_>>(), "seconds": seconds, "events_per_s": rate.round() }),
     )
 }
 
@@ -163,7 +171,7 @@ async fn ingest(
 async fn freshness(home: &Home, samples: usize) -> anyhow::Result<serde_json::Value> {
     let user = UserId::new("bench")?;
     let token = token(home, &user).await?;
-    let server = Server::start(home.path())?;
+    let server = Server::start(home.path(), &Part::ALL)?;
     let http = reqwest::Client::new();
     let mut took = Vec::with_capacity(samples);
     for n in 0..samples.max(1) {

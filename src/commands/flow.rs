@@ -37,7 +37,7 @@ pub(crate) enum Alone {
     /// Run a bounded job to its end; exit code 0 only when all of its rows are out.
     Run(run::Args),
     /// Parse and plan it: says what it reads and writes, or what is wrong and what to write instead.
-    Check(Job),
+    Check(check::Args),
     /// Show its plan, as text and as a picture.
     Explain(explain::Args),
 }
@@ -98,7 +98,7 @@ impl Job {
 pub(crate) async fn alone(command: &Alone, json: bool) -> anyhow::Result<ExitCode> {
     match command {
         Alone::Run(args) => run::run(args, json).await,
-        Alone::Check(job) => check::run(job, json).await,
+        Alone::Check(args) => check::run(args, json).await,
         Alone::Explain(args) => explain::run(args, json).await,
     }
 }

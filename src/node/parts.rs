@@ -14,4 +14,13 @@ pub(crate) enum Part {
 impl Part {
     /// The whole platform.
     pub(crate) const ALL: [Self; 3] = [Self::Ingest, Self::Flow, Self::Serve];
+
+    /// Its name on the command line.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::Flow => "flow",
+            Self::Serve => "serve",
+        }
+    }
 }

@@ -1,13 +1,49 @@
 //! `crave flow check`: what a job reads and writes, or what is wrong with it.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
+use crave_arroyo::{Level, portable};
 use crave_flow::{Connectors, TableDef, WindowKind};
+use humantime_serde::re::humantime::format_duration;
 use serde_json::json;
 
 use super::Job;
 
-pub(super) async fn run(job: &Job, json: bool) -> anyhow::Result<ExitCode> {
+/// Flags of `check`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    job: Job,
+    /// Also say what an Arroyo cluster would refuse or run otherwise; exit code 1 when it would.
+    #[arg(long)]
+    portable: bool,
+}
+
+pub(super) async fn run(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
+    let code = here(&args.job, json).await?;
+    if !args.portable {
+        return Ok(code);
+    }
+    let name = args.job.file().file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let findings = portable(&name, &args.job.sql()?);
+    for finding in &findings {
+        if json {
+            let level = if finding.level == Level::Stops { "stops" } else { "note" };
+            println!(
+                "{}",
+                json!({ "line": finding.line, "column": finding.column, "rule": finding.rule, "level": level,
+                        "reason": finding.reason, "instead": finding.instead })
+            );
+        } else {
+            println!("{finding}");
+        }
+    }
+    let stops = findings.iter().any(|finding| finding.level == Level::Stops);
+    Ok(if stops { ExitCode::FAILURE } else { code })
+}
+
+/// What `flow` says of it.
+async fn here(job: &Job, json: bool) -> anyhow::Result<ExitCode> {
     let program = job.sketch().await?;
     let built_in = Connectors::built_in();
     let connector = |table: &TableDef| -> anyhow::Result<(String, bool)> {

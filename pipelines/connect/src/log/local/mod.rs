@@ -28,6 +28,10 @@ const QUEUE_REQUESTS_MAX: usize = 1_024;
 /// Bytes waiting to be written, at most.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
 
+/// Ids lie in no order, so each look-up walks the whole memory table: it must fit the processor's cache. What was flushed
+/// is told apart by a Bloom filter.
+const IDS_MEMTABLE_BYTES: u64 = 8 << 20;
+
 /// How the log is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct LocalOptions {
@@ -88,7 +92,8 @@ impl LocalLog {
             None => meta.insert("partitions", options.partitions.to_be_bytes())?,
         }
         let topics = Topic::ALL.iter().map(|t| keyspace(t.as_str())).collect::<Result<Vec<_>, _>>()?;
-        let ids = keyspace("ids")?;
+        let ids =
+            db.keyspace("ids", || KeyspaceCreateOptions::default().max_memtable_size(IDS_MEMTABLE_BYTES))?;
         let mut ends = Vec::new();
         for (topic, space) in Topic::ALL.into_iter().zip(&topics) {
             let of_topic: Result<Vec<_>, Error> = (0..options.partitions)
