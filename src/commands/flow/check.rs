@@ -1,10 +1,9 @@
 //! `crave flow check`: what a job reads and writes, or what is wrong with it.
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
 use crave_arroyo::{Level, portable};
 use crave_flow::{Connectors, TableDef, WindowKind};
-use humantime_serde::re::humantime::format_duration;
 use serde_json::json;
 
 use super::Job;
