@@ -1,4 +1,4 @@
-//! The event log that the configuration asks for.
+//! The event log that the configuration asks for; `writes` where this process admits and runs the jobs.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::{
     home::Home,
 };
 
-pub(super) async fn open(home: &Home, config: &Log) -> anyhow::Result<Arc<dyn EventLog>> {
+pub(super) async fn open(home: &Home, config: &Log, writes: bool) -> anyhow::Result<Arc<dyn EventLog>> {
     let partitions = config.partitions;
     Ok(match config.kind {
         LogKind::Local => {
@@ -23,6 +23,7 @@ pub(super) async fn open(home: &Home, config: &Log) -> anyhow::Result<Arc<dyn Ev
                 prefix: config.prefix.clone(),
                 partitions,
                 client: pairs.map(|(key, value)| (key.trim().into(), value.trim().into())).collect(),
+                writes,
             };
             Arc::new(Box::pin(KafkaLog::open(&home.log_kafka_ids(), options)).await?)
         }

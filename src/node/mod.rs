@@ -59,7 +59,9 @@ impl Node {
     pub(crate) async fn start(home: &Home, config: &Config, parts: &[Part]) -> anyhow::Result<Self> {
         let mut locks = vec![home.lock()?];
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let log = log::open(home, &config.log).await.context("opening the event log")?;
+        let log = log::open(home, &config.log, parts.contains(&Part::Flow))
+            .await
+            .context("opening the event log")?;
         let tables = Arc::new(Tables::new(&home.lake()));
         let dirty = Arc::new(Dirty::open(&home.dirty()).context("opening the set of dirty windows")?);
         let decided = Arc::new(AtomicU64::new(0));

@@ -62,6 +62,9 @@ pub enum Error {
         /// In the configuration.
         wanted: u32,
     },
+    /// This process was opened to follow the log, not to admit or run jobs.
+    #[error("this process follows the log; another one admits and runs the jobs")]
+    Follows,
     /// Kafka failed, or did not answer in time.
     #[error("kafka: {what} failed; check that log.brokers is reachable and its disk is not full")]
     Kafka {
@@ -102,7 +105,7 @@ impl Error {
                 }
                 _ => Kind::Unavailable,
             },
-            Self::Store(_) | Self::Closed | Self::Fenced { .. } => Kind::Unavailable,
+            Self::Store(_) | Self::Closed | Self::Fenced { .. } | Self::Follows => Kind::Unavailable,
             Self::Corrupt { .. } | Self::Recreated { .. } => Kind::Corrupt,
             Self::Partition { .. } | Self::Repartitioned { .. } => Kind::Invalid,
         }

@@ -51,7 +51,7 @@ fn of_aggregate(node: &KeyedAggregate, index: usize) -> Origins {
         (Windows::Never, _) => return found,
         (Windows::Of { .. }, _) if Some(index) == node.window_at => {
             // Late windows of the stages below are told as the windows that they fall into here.
-            found.extend(leaves(&node.input).into_iter().map(|(leaf, _)| (leaf, Origin::Window)));
+            found.extend(leaves(&node.input).into_keys().map(|leaf| (leaf, Origin::Window)));
             found.insert(node.id, Origin::Window);
         }
         (Windows::Inherited { window }, _) if Some(index) == node.window_at => {

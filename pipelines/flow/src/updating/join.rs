@@ -285,7 +285,7 @@ impl Join {
         let (left, right) = (self.sides[0].ttl.due(), self.sides[1].ttl.due());
         let Some(before_ns) = left.or(right) else { return Ok(()) };
         let mut gone = [Vec::new(), Vec::new()];
-        for side in 0..2 {
+        for (side, gone) in gone.iter_mut().enumerate() {
             let Side { store, ttl, .. } = &self.sides[side];
             let other = &self.sides[1 - side];
             let slots = 0..u32::try_from(store.slots()).unwrap_or(u32::MAX);
@@ -297,7 +297,7 @@ impl Join {
                 let rest = store.find(&mine, row).all(|s| ttl.older(s, before_ns))
                     && other.store.find(&theirs, row).all(|s| other.ttl.older(s, before_ns));
                 if rest {
-                    gone[side].push(slot);
+                    gone.push(slot);
                 }
             }
         }

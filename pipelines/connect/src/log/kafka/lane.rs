@@ -74,13 +74,19 @@ impl Lane {
         Self { shared: Arc::clone(shared), line: Arc::new(line), state }
     }
 
-    /// Returns once the index holds all that this lane ever committed.
+    /// Returns once the index holds all that this lane ever committed: here, or where another process writes.
     pub(super) async fn ready(&self) -> Result<(), Error> {
-        self.run(|shared, line, state| line.open(shared, state).map(drop)).await
+        match self.shared.writes {
+            true => self.run(|shared, line, state| line.open(shared, state).map(drop)).await,
+            false => self.run(|shared, line, _| line.catch_up(shared)).await,
+        }
     }
 
     /// Makes `changes` durable, all or nothing.
     pub(super) async fn transact(&self, changes: Changes) -> Result<(), Error> {
+        if !self.shared.writes {
+            return Err(Error::Follows);
+        }
         self.run(move |shared, line, state| {
             let producer = line.open(shared, state)?;
             let done = line.transact(shared, &producer, changes);
@@ -112,6 +118,15 @@ impl Line {
         Error::Fenced { id: self.id.clone() }
     }
 
+    /// Brings the index up to the end of the changelog.
+    fn catch_up(&self, shared: &Shared) -> Result<(), Error> {
+        let topic = shared.client.topic(self.changelog);
+        let from = shared.index.applied(self.changelog, self.partition)?;
+        shared.scan.changes(&topic, self.partition, from, |changes, next| {
+            shared.index.apply(self.changelog, self.partition, changes, next)
+        })
+    }
+
     fn open(&self, shared: &Shared, state: &mut State) -> Result<Producer, Error> {
         match state {
             State::Open(producer) => return Ok(producer.clone()),
@@ -122,11 +137,7 @@ impl Line {
         if let Err(error) = producer.init_transactions(ANSWER_MAX) {
             return Err(client::doing("taking over the transactional id")(error));
         }
-        let topic = shared.client.topic(self.changelog);
-        let from = shared.index.applied(self.changelog, self.partition)?;
-        shared.scan.changes(&topic, self.partition, from, |changes, next| {
-            shared.index.apply(self.changelog, self.partition, changes, next)
-        })?;
+        self.catch_up(shared)?;
         *state = State::Open(producer.clone());
         Ok(producer)
     }

@@ -36,7 +36,7 @@ use std::{
     collections::HashMap,
     ops::Range,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -76,12 +76,18 @@ pub struct KafkaOptions {
     pub partitions: u32,
     /// Further librdkafka settings, such as `security.protocol`.
     pub client: Vec<(String, String)>,
+    /// Whether this process admits and runs the jobs: one a log. Others append to the inbox, read, and follow the id
+    /// changelog, so that they tell duplicates early.
+    pub writes: bool,
 }
+
+/// How often a process that does not write looks at the changelogs.
+const FOLLOW_INTERVAL: Duration = Duration::from_millis(250);
 
 /// See the module's head.
 pub struct KafkaLog {
     shared: Arc<Shared>,
-    lanes: Vec<Lane>,
+    lanes: Arc<Vec<Lane>>,
     once: Lane,
     tails: Tails,
     appender: Mutex<Producer>,
@@ -90,6 +96,8 @@ pub struct KafkaLog {
 
 /// What all parts use.
 struct Shared {
+    /// See [`KafkaOptions::writes`].
+    writes: bool,
     client: Client,
     admin: Arc<AdminClient<Context>>,
     partitions: u32,
@@ -112,7 +120,7 @@ impl KafkaLog {
     /// # Errors
     /// When no broker answers, the topics have another number of partitions, or the index cannot be kept.
     pub async fn open(folder: &Path, options: KafkaOptions) -> Result<Self, Error> {
-        let partitions = options.partitions;
+        let (partitions, writes) = (options.partitions, options.writes);
         let client = Client::new(options);
         let admin = Arc::new(client.admin()?);
         topics::ensure(&admin, &client, partitions).await?;
@@ -120,12 +128,15 @@ impl KafkaLog {
         let shared = blocking(move || {
             let scan = Scan::new(&client)?;
             let index = Index::open(&folder, &scan.identity(&client)?)?;
-            Ok(Arc::new(Shared { client, admin, partitions, index, scan, ends: Mutex::default() }))
+            Ok(Arc::new(Shared { writes, client, admin, partitions, index, scan, ends: Mutex::default() }))
         })
         .await?;
-        let lanes: Vec<_> = (0..partitions).map(|partition| Lane::admit(&shared, partition)).collect();
+        let lanes = Arc::new((0..partitions).map(|p| Lane::admit(&shared, p)).collect::<Vec<_>>());
         let once = Lane::once(&shared);
         futures::future::try_join_all(lanes.iter().chain([&once]).map(Lane::ready)).await?;
+        if !writes {
+            tokio::spawn(follow(Arc::downgrade(&lanes)));
+        }
         let room = Arc::new(Semaphore::new(APPEND_BYTES_MAX));
         Ok(Self { tails: Tails::new(&shared), shared, lanes, once, appender: Mutex::new(appender), room })
     }
@@ -260,6 +271,19 @@ impl EventLog for KafkaLog {
             element.error().map_err(failed)?;
         }
         Ok(())
+    }
+}
+
+/// Keeps the index of a process that does not write near the end of the changelogs, until the log is dropped.
+async fn follow(lanes: Weak<Vec<Lane>>) {
+    loop {
+        tokio::time::sleep(FOLLOW_INTERVAL).await;
+        let Some(lanes) = lanes.upgrade() else { return };
+        for lane in lanes.iter() {
+            if let Err(error) = lane.ready().await {
+                tracing::debug!(%error, "following the id changelog; it is tried again");
+            }
+        }
     }
 }
 

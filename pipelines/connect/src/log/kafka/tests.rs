@@ -31,8 +31,13 @@ fn prefix(folder: &Path) -> String {
 }
 
 async fn open(brokers: &str, folder: &Path, ids: &str) -> KafkaLog {
-    let options =
-        KafkaOptions { brokers: brokers.into(), prefix: prefix(folder), partitions: 2, client: Vec::new() };
+    let options = KafkaOptions {
+        brokers: brokers.into(),
+        prefix: prefix(folder),
+        partitions: 2,
+        client: Vec::new(),
+        writes: true,
+    };
     KafkaLog::open(&folder.join(ids), options).await.unwrap()
 }
 
@@ -123,7 +128,13 @@ async fn topics_of_another_shape_are_refused() {
     let Some(brokers) = brokers() else { return };
     let folder = tempfile::tempdir().unwrap();
     drop(open(&brokers, folder.path(), "ids").await);
-    let options = KafkaOptions { brokers, prefix: prefix(folder.path()), partitions: 3, client: Vec::new() };
+    let options = KafkaOptions {
+        brokers,
+        prefix: prefix(folder.path()),
+        partitions: 3,
+        client: Vec::new(),
+        writes: true,
+    };
     let other = KafkaLog::open(&folder.path().join("ids"), options).await;
     assert!(matches!(other, Err(Error::Repartitioned { found: 2, wanted: 3 })), "{other:?}");
 }
