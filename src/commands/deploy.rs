@@ -183,7 +183,7 @@ async fn show_status(client: &Client, names: &[(String, String)], json: bool) ->
 fn tell(told: Told) {
     match told {
         Told::Publishing(name) => {
-            eprintln!("{name}() is published; the cluster compiles it, the first takes minutes")
+            eprintln!("{name}() is published; the cluster compiles it, the first takes minutes");
         }
         Told::Doing(job, what) => eprintln!("{job} {what}"),
         Told::State(job, state) => eprintln!("{job} is {state}"),

@@ -33,7 +33,7 @@ impl Rebuild {
                 match self.step(&building, ends.take()).await {
                     Ok(now) => ends = Some(now),
                     Err(error) => {
-                        tracing::warn!(cause = ?error, "a table was not switched; it is tried again")
+                        tracing::warn!(cause = ?error, "a table was not switched; it is tried again");
                     }
                 }
             }

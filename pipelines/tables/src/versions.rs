@@ -113,7 +113,7 @@ mod tests {
             (versions.current("t"), versions.building("t")),
             (Some(first.clone()), Some(second.clone()))
         );
-        assert_eq!(versions.unnamed(), [abandoned.clone()]);
+        assert_eq!(versions.unnamed(), std::slice::from_ref(&abandoned));
         versions.switch("t").unwrap();
         assert_eq!((versions.current("t"), versions.building("t")), (Some(second), None));
         let mut unnamed = versions.unnamed();

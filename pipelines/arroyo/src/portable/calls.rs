@@ -40,7 +40,7 @@ fn walk<V: Visit>(of: &V, ours: &[&str], cast: &mut Vec<At>, findings: &mut Find
     let _: ControlFlow<()> = visit_expressions(of, |expr| {
         match expr {
             Expr::Cast { expr, data_type: DataType::Boolean | DataType::Bool, .. } => {
-                cast.extend(call_place(expr))
+                cast.extend(call_place(expr));
             }
             Expr::Function(call) => one(call, ours, cast, findings),
             _ => {}

@@ -182,7 +182,7 @@ pub(crate) fn read(sql: &str) -> Result<Script, Unread> {
 fn place(statement: Statement, at: At, into: &mut Script) {
     match statement {
         Statement::CreateView(view) => {
-            into.views.push(View { name: folded_name(&view.name), query: view.query })
+            into.views.push(View { name: folded_name(&view.name), query: view.query });
         }
         Statement::Insert(insert) => match (&insert.table, insert.source) {
             (TableObject::TableName(table), Some(query)) => into.inserts.push(Insert {
