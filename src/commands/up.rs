@@ -22,7 +22,7 @@ pub(crate) struct Args {
     #[arg(long)]
     listen: Option<SocketAddr>,
     /// Run these parts only, such as `ingest,flow`; all when absent. With a local log the others wait: what comes in is
-    /// durable in the inbox until `flow` runs. Over a log in Kafka, other processes run them (section [shared] of the
+    /// durable in the inbox until `flow` runs. Over a log in Kafka, other processes run them (section `shared` of the
     /// configuration).
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Part::ALL)]
     only: Vec<Part>,
