@@ -431,7 +431,7 @@ async fn an_idle_partition_holds_time_back_only_without_a_timeout() {
         let store = CheckpointStore::local(folder.path()).unwrap();
         let options = PipelineOptions { idle_timeout: timeout, ..support::options(2) };
         let handle = Pipeline::start(vec![program], &connectors, store, None, options).await.unwrap();
-        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
         let summary = handle.stop_at_checkpoint().await.unwrap();
         assert_eq!(memory.rows("job", "sink").len(), expected, "{timeout:?}");
         assert_eq!(summary.sinks[0].watermark_ns > i64::MIN, expected > 0);
