@@ -104,9 +104,7 @@ impl Streams {
                         let _ = deploy.send(Err(error));
                         continue;
                     }
-                    if let Err(error) = handle.stop_at_checkpoint().await {
-                        tracing::warn!(%error, "the streaming jobs ended without a last checkpoint");
-                    }
+                    end(&handle).await;
                     match self.start().await {
                         Ok(started) => {
                             handle = started;
@@ -121,9 +119,7 @@ impl Streams {
                     }
                 }
                 () = asked => {
-                    if let Err(error) = handle.stop_at_checkpoint().await {
-                        tracing::warn!(%error, "the streaming jobs ended without a last checkpoint");
-                    }
+                    end(&handle).await;
                     return;
                 }
             };
@@ -145,5 +141,12 @@ impl Streams {
             };
             health.send_if_modified(|health| health.set("flow", None));
         }
+    }
+}
+
+/// Stops the jobs at a last checkpoint; without one they go on from the one before.
+async fn end(handle: &PipelineHandle) {
+    if let Err(error) = handle.stop_at_checkpoint().await {
+        tracing::warn!(%error, "the streaming jobs ended without a last checkpoint");
     }
 }

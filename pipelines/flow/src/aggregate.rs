@@ -4,6 +4,7 @@
 //! state of one task. DataFusion's vectorised `GroupsAccumulator`s do the work.
 
 mod groups;
+mod late;
 mod panes;
 mod sessions;
 mod sliding;

@@ -91,7 +91,7 @@ impl Observer {
 }
 
 /// The table a sink writes: the last part of its path.
-fn table_of(options: &BTreeMap<String, String>) -> Option<&str> {
+pub(crate) fn table_of(options: &BTreeMap<String, String>) -> Option<&str> {
     options.get("path")?.trim_end_matches('/').rsplit('/').next()
 }
 

@@ -23,7 +23,10 @@ use datafusion::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Dirty, DirtyWindow, Error, Observer, PendingCorrection, Table, Tables, observer::CORRECTIONS};
+use crate::{
+    Dirty, DirtyWindow, Error, Observer, PendingCorrection, Table, Tables,
+    observer::{CORRECTIONS, table_of},
+};
 
 /// Dirty windows taken into one chunk, at most.
 const CHUNK_WINDOWS: usize = 4_096;
@@ -116,8 +119,7 @@ impl Repair {
         let mut jobs = Vec::new();
         for program in programs {
             for output in program.outputs() {
-                let Some(path) = output.table.options.get("path") else { continue };
-                let name = path.rsplit('/').next().unwrap_or_default();
+                let Some(name) = table_of(&output.table.options) else { continue };
                 if let Some(WindowKind::Session { .. }) = output.windows {
                     return Err(Error::Invalid(format!(
                         "table {name}: sessions have no bounds that a repair could recompute alone; keep the session \

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch, TimestampNanosecondArray, UInt32Array,
 };
-use arrow::compute::{concat_batches, take_record_batch};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::TimestampNanosecondType;
 use async_trait::async_trait;
 
 use super::groups::Groups;
+use super::late::Dirty;
 use super::sliding::Sliding;
 use super::{AggregateSpec, SpecWindows, distinct_rows};
 use crate::functions::window_array;
@@ -23,8 +24,6 @@ use crate::{Result, WindowKind};
 
 /// More frozen parts than this in a pane are merged.
 const PARTS_MAX: usize = 4;
-/// Dirty rows are made distinct when they reach this number.
-const DIRTY_ROWS_MAX: usize = 65_536;
 
 #[derive(Default)]
 struct Pane {
@@ -42,21 +41,19 @@ pub(crate) struct Panes {
     watermark_ns: i64,
     /// Frozen since the last snapshot, with the start of the pane.
     fresh: Vec<(i64, RecordBatch)>,
-    dirty: Vec<RecordBatch>,
-    dirty_rows: usize,
+    dirty: Dirty,
     late_rows: u64,
 }
 
 impl Panes {
     pub(crate) fn new(spec: Arc<AggregateSpec>, watermark_ns: i64, late_rows: u64) -> Self {
         Self {
+            dirty: Dirty::new(Arc::clone(&spec.dirty_schema)),
             spec,
             panes: BTreeMap::new(),
             sliding: Sliding::default(),
             watermark_ns,
             fresh: Vec::new(),
-            dirty: Vec::new(),
-            dirty_rows: 0,
             late_rows,
         }
     }
@@ -128,25 +125,9 @@ impl Panes {
         };
         for window in closed {
             let batch = windowed(&self.spec.dirty_schema, window, keys.columns(), keys.num_rows())?;
-            self.dirty_rows += batch.num_rows();
-            self.dirty.push(batch);
-        }
-        if self.dirty_rows > DIRTY_ROWS_MAX {
-            let all = self.take_dirty()?;
-            // Twice as many distinct ones must come before it is worth looking again.
-            self.dirty_rows = all.as_ref().map_or(0, |b| b.num_rows() / 2);
-            self.dirty.extend(all);
+            self.dirty.add(batch)?;
         }
         Ok(())
-    }
-
-    fn take_dirty(&mut self) -> Result<Option<RecordBatch>> {
-        self.dirty_rows = 0;
-        let parts = std::mem::take(&mut self.dirty);
-        if parts.is_empty() {
-            return Ok(None);
-        }
-        distinct_rows(&concat_batches(&self.spec.dirty_schema, &parts)?).map(Some)
     }
 
     fn close_panes(&mut self, watermark_ns: i64) -> Result<Vec<RecordBatch>> {
@@ -260,7 +241,7 @@ impl Operator for Panes {
             parts = self.panes.values().flat_map(|p| p.frozen.iter().cloned()).collect();
         }
         let parts = parts.into_iter().map(|part| (0, part)).collect();
-        Ok(Snapshot { parts, whole: full, rows, dirty: self.take_dirty()?, late_rows: self.late_rows })
+        Ok(Snapshot { parts, whole: full, rows, dirty: self.dirty.take()?, late_rows: self.late_rows })
     }
 
     /// States of panes that are done are dropped.

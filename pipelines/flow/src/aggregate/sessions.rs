@@ -18,8 +18,9 @@ use arrow::compute::{concat_batches, filter_record_batch, not, take};
 use arrow::datatypes::TimestampNanosecondType;
 use async_trait::async_trait;
 
+use super::AggregateSpec;
 use super::groups::{Accumulators, numbered};
-use super::{AggregateSpec, distinct_rows};
+use super::late::Dirty;
 use crate::Result;
 use crate::functions::window_array;
 use crate::keyed::{Keyed, Keys};
@@ -27,8 +28,6 @@ use crate::operator::{Begin, Operator, Snapshot};
 
 /// Rows that wait, at most, before they are merged.
 const BUFFER_ROWS_MAX: usize = 65_536;
-/// Dirty rows are made distinct when they reach this number.
-const DIRTY_ROWS_MAX: usize = 65_536;
 
 /// State tables of a checkpoint.
 const OPEN: usize = 0;
@@ -50,8 +49,7 @@ pub(crate) struct Sessions {
     buffer_rows: usize,
     /// The first instant at which a waiting row's session could close.
     soonest_ns: i64,
-    dirty: Vec<RecordBatch>,
-    dirty_rows: usize,
+    dirty: Dirty,
     late_rows: u64,
 }
 
@@ -76,8 +74,7 @@ impl Sessions {
             buffer: Vec::new(),
             buffer_rows: 0,
             soonest_ns: i64::MAX,
-            dirty: Vec::new(),
-            dirty_rows: 0,
+            dirty: Dirty::new(Arc::clone(&spec.dirty_schema)),
             late_rows: begin.late_rows,
             spec,
         })
@@ -144,23 +141,7 @@ impl Sessions {
         let ends: TimestampNanosecondArray = times.unary(|t| t.saturating_add(self.gap_ns));
         let mut columns: Vec<ArrayRef> = vec![Arc::new(times.clone()), Arc::new(ends)];
         columns.extend(rows.columns()[self.spec.key_columns()].iter().cloned());
-        self.dirty_rows += rows.num_rows();
-        self.dirty.push(RecordBatch::try_new(Arc::clone(&self.spec.dirty_schema), columns)?);
-        if self.dirty_rows > DIRTY_ROWS_MAX {
-            let all = self.take_dirty()?;
-            self.dirty_rows = all.as_ref().map_or(0, |b| b.num_rows() / 2);
-            self.dirty.extend(all);
-        }
-        Ok(())
-    }
-
-    fn take_dirty(&mut self) -> Result<Option<RecordBatch>> {
-        self.dirty_rows = 0;
-        let parts = std::mem::take(&mut self.dirty);
-        if parts.is_empty() {
-            return Ok(None);
-        }
-        distinct_rows(&concat_batches(&self.spec.dirty_schema, &parts)?).map(Some)
+        self.dirty.add(RecordBatch::try_new(Arc::clone(&self.spec.dirty_schema), columns)?)
     }
 
     /// Puts the rows that wait into the open sessions.
@@ -351,7 +332,7 @@ impl Operator for Sessions {
             parts,
             whole: true,
             rows: self.open.len() + self.closed.len(),
-            dirty: self.take_dirty()?,
+            dirty: self.dirty.take()?,
             late_rows: self.late_rows,
         })
     }
