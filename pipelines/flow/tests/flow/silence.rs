@@ -1,15 +1,12 @@
 //! A source that falls silent: it holds others back until it counts as idle, also through the stages behind it.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::type_complexity, reason = "a test fails by panicking")]
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::memory::Memory;
 use arrow::array::{Int64Array, RecordBatch, TimestampNanosecondArray};
 use crave_flow::{CheckpointStore, Connectors, Pipeline, PipelineOptions, Program};
-use support::memory::Memory;
 
 const SQL: &str = "
 CREATE TABLE live (ts TIMESTAMP NOT NULL, n BIGINT, WATERMARK FOR ts) WITH (connector = 'live', type = 'source');
@@ -35,7 +32,7 @@ async fn a_join_does_not_wait_for_an_idle_side() {
             Connectors::new().with("live", Arc::new(live.clone())).with("silent", Arc::new(silent));
         let folder = tempfile::tempdir().unwrap();
         let store = CheckpointStore::local(folder.path()).unwrap();
-        let options = PipelineOptions { idle_timeout: timeout, ..support::options(2) };
+        let options = PipelineOptions { idle_timeout: timeout, ..crate::support::options(2) };
         let handle = Pipeline::start(vec![program], &connectors, store, None, options).await.unwrap();
         tokio::time::sleep(Duration::from_millis(250)).await;
         handle.stop_at_checkpoint().await.unwrap();

@@ -1,17 +1,8 @@
 //! Every SQL case: whole, stopped and resumed at another parallelism, crashed and resumed, and as a batch.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::type_complexity,
-    clippy::cast_precision_loss,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
 
 use std::path::Path;
 
-use support::{Case, assert_same, options, shared_cases};
+use crate::support::{Case, assert_same, options, shared_cases};
 
 async fn check(name: &str, folder: &Path, input: &Path) {
     for parallelism in [1, 3] {

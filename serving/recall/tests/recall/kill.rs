@@ -1,18 +1,13 @@
 //! `kill -9` during upserts, rebuilds and optimisation: every acknowledged point is there afterwards, once.
 
-// Clippy takes helpers of tests for production code.
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::support::{note, user};
 use crave_recall::{Memory, Recall, SourceKind};
-use support::{note, user};
 
 const DIR: &str = "CRAVE_RECALL_KILL_DIR";
 const BESIDES: &str = "CRAVE_RECALL_KILL_BESIDES";
@@ -53,7 +48,7 @@ async fn child() {
 
 fn start(dir: &Path, besides: &str) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child", "--nocapture", "--test-threads", "1"])
+        .args(["--exact", "kill::child", "--nocapture", "--test-threads", "1"])
         .env(DIR, dir)
         .env(BESIDES, besides)
         .stdout(Stdio::piped())

@@ -1,5 +1,4 @@
 //! Runs programs in tests: over files, whole or stopped and resumed, and as a batch.
-#![allow(dead_code, reason = "each test binary uses its part")]
 
 pub(crate) mod memory;
 pub(crate) mod repair;

@@ -1,9 +1,7 @@
 //! With the real model.
 
-mod support;
-
+use crate::support::{find, found, model, models_folder, note};
 use crave_recall::{DIMENSION, Memory, Mode, Recall, models};
-use support::{find, found, model, models_folder, note};
 
 fn cosine(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()

@@ -1,25 +1,16 @@
 //! Checkpoints of earlier format versions still load: `tests/checkpoints/vN` was written by the program of that
 //! version (with `CHECKPOINT_FIXTURE=FOLDER cargo test … write_a_fixture -- --ignored`), half-way through a job.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::type_complexity,
-    clippy::cast_precision_loss,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::support::memory::Memory;
+use crate::support::{assert_same, json_rows};
 use arrow::array::{Int64Array, RecordBatch, StringArray, TimestampNanosecondArray};
 use crave_flow::{CheckpointStore, Connectors, JobStart, Pipeline, PipelineOptions, Program};
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
-use support::memory::Memory;
-use support::{assert_same, json_rows};
 
 const SQL: &str = "
 CREATE TABLE source (ts TIMESTAMP NOT NULL, who TEXT, n BIGINT, WATERMARK FOR ts AS ts - INTERVAL '5 seconds')
@@ -57,7 +48,7 @@ fn data(program: &Program) -> Vec<RecordBatch> {
 }
 
 fn options() -> PipelineOptions {
-    PipelineOptions { checkpoint_interval: None, checkpoint_rows: Some(100), ..support::options(2) }
+    PipelineOptions { checkpoint_interval: None, checkpoint_rows: Some(100), ..crate::support::options(2) }
 }
 
 async fn run(memory: &Memory, folder: &Path, options: PipelineOptions) -> JobStart {

@@ -1,26 +1,17 @@
 //! DESIGN FL-1 over random data: what the stream wrote, with the dirty windows recomputed by the batch, equals
 //! the batch; through crashes, at changing parallelism, with several partitions and late rows.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::type_complexity,
-    clippy::cast_precision_loss,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::support::memory::{Memory, Remember};
+use crate::support::repair::{left_by, repaired};
+use crate::support::{assert_same, json_rows};
 use arrow::array::{Int64Array, RecordBatch, StringArray, TimestampNanosecondArray};
 use crave_flow::{CheckpointStore, Connectors, JobStart, Pipeline, PipelineOptions, Program};
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use proptest::prelude::*;
-use support::memory::{Memory, Remember};
-use support::repair::{left_by, repaired};
-use support::{assert_same, json_rows};
 
 type Row = (i64, Option<u8>, Option<i64>);
 
@@ -388,10 +379,10 @@ async fn a_changed_program_starts_afresh_and_others_keep_their_state() {
     let memory = Memory::new(vec![rows.iter().map(|r| batch(&first, r)).collect()]);
     let connectors = Connectors::new().with("memory", Arc::new(memory.clone()));
     let folder = tempfile::tempdir().unwrap();
-    let mut stop = support::options(2);
+    let mut stop = crate::support::options(2);
     stop.checkpoint_rows = Some(3);
     stop.stop_at_first_checkpoint = true;
-    for (b, options, opened) in [(&b, stop, 1), (&changed, support::options(1), 3)] {
+    for (b, options, opened) in [(&b, stop, 1), (&changed, crate::support::options(1), 3)] {
         let programs =
             vec![Program::parse("a", &a, &none).await.unwrap(), Program::parse("b", b, &none).await.unwrap()];
         let store = CheckpointStore::local(folder.path()).unwrap();
@@ -429,7 +420,7 @@ async fn an_idle_partition_holds_time_back_only_without_a_timeout() {
         let connectors = Connectors::new().with("memory", Arc::new(memory.clone()));
         let folder = tempfile::tempdir().unwrap();
         let store = CheckpointStore::local(folder.path()).unwrap();
-        let options = PipelineOptions { idle_timeout: timeout, ..support::options(2) };
+        let options = PipelineOptions { idle_timeout: timeout, ..crate::support::options(2) };
         let handle = Pipeline::start(vec![program], &connectors, store, None, options).await.unwrap();
         tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
         let summary = handle.stop_at_checkpoint().await.unwrap();
@@ -450,7 +441,8 @@ async fn a_failing_source_is_told_not_lost() {
     let connectors = Connectors::new().with("memory", Arc::new(Memory::new(vec![vec![rows]])));
     let folder = tempfile::tempdir().unwrap();
     let store = CheckpointStore::local(folder.path()).unwrap();
-    let handle = Pipeline::start(vec![program], &connectors, store, None, support::options(1)).await.unwrap();
+    let handle =
+        Pipeline::start(vec![program], &connectors, store, None, crate::support::options(1)).await.unwrap();
     assert!(handle.join().await.is_err());
     assert!(handle.status().failure.unwrap().contains("non-null"));
 }

@@ -1,26 +1,17 @@
 //! Every file in sql/jobs parses and plans, and all of them run together over one read of the events.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::type_complexity,
-    clippy::cast_precision_loss,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::support::memory::Memory;
+use crate::support::{assert_same, json_rows};
 use arrow::json::ReaderBuilder;
 use crave_flow::{CheckpointStore, Connectors, Pipeline, PipelineOptions, Program, TableKind, WindowKind};
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use serde_json::json;
-use support::memory::Memory;
-use support::{assert_same, json_rows};
 
 const DAY_NS: i64 = 86_400_000_000_000;
 

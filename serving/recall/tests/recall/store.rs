@@ -1,10 +1,8 @@
 //! The store without a model: durability, tenants, deletion, erasure.
 
-mod support;
-
+use crate::support::{files_with, find, found, note, now, snapshot, user};
 use chrono::Duration;
 use crave_recall::{Error, LIMITS, Memory, Mode, Recall, SearchOptions, SourceKind};
-use support::{files_with, find, found, note, now, snapshot, user};
 
 const CANARY: &str = "zanzibarkaramell";
 

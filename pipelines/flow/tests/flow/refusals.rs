@@ -1,5 +1,4 @@
 //! SQL that a stream cannot run is refused while planning: where it stands, why, and what to write instead.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 
