@@ -22,6 +22,7 @@ use crate::checkpoint::CheckpointStore;
 use crate::{Connectors, EpochObserver, EpochSummary, Error, Program, Result};
 use coordinator::Command;
 use messages::{Counters, JobCounters};
+pub(crate) use source_task::SourceExprs;
 
 /// How a pipeline runs.
 #[derive(Clone, Debug)]

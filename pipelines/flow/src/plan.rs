@@ -5,6 +5,7 @@
 //! a keyed aggregate (by windows, or updating), what is computed over closed windows (joins, `OVER`), or an updating
 //! join. [`lineage`] follows columns back, so that late keys are told in the sink's terms.
 
+mod called;
 mod compile;
 mod lineage;
 mod node;
@@ -12,6 +13,7 @@ mod per_window;
 mod rewrite;
 mod step;
 
+pub(crate) use called::{Planner, called, calls_first, has_call};
 pub(crate) use compile::{Branch, BranchOrigin, JobPlan, LateKeys, SinkPlan, Stage, as_changes, compile_job};
 pub(crate) use lineage::{Origin, Origins, is_updating, leaves, origins, windows_of_rows};
 pub(crate) use rewrite::{Rewriter, Target};

@@ -9,6 +9,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::{ViewTable, provider_as_source};
+use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Volatility, cast, col};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as DfStatement;
@@ -17,11 +18,12 @@ use sha2::{Digest, Sha256};
 
 use crate::locate::Find;
 use crate::parse::{Insert, Parsed, parse};
+use crate::pipeline::SourceExprs;
 use crate::plan::{
-    JobPlan, LateKeys, Origin, Origins, Rewriter, SinkPlan, Target, as_changes, compile_job, is_updating,
-    leaves, origins, windows_of_rows,
+    JobPlan, LateKeys, Origin, Origins, Planner, Rewriter, SinkPlan, Target, as_changes, called, calls_first,
+    compile_job, has_call, is_updating, leaves, origins, windows_of_rows,
 };
-use crate::{Error, Location, PlanNode, Result, TableDef, TableKind, WindowKind, functions};
+use crate::{Error, Functions, Location, PlanNode, Result, TableDef, TableKind, WindowKind, functions};
 
 /// A group key of a windowed query, and where the sink keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +55,7 @@ pub struct Program {
     name: String,
     identity: String,
     parsed: Parsed,
+    functions: Functions,
     outputs: Vec<Output>,
     pub(crate) plan: JobPlan,
     explained: String,
@@ -75,12 +78,27 @@ impl Program {
     /// # Errors
     /// When the SQL is wrong, or is not supported in a stream: with the reason and what to write instead.
     pub async fn parse(name: &str, sql: &str, variables: &BTreeMap<String, String>) -> Result<Self> {
+        Box::pin(Self::parse_with(name, sql, variables, &Functions::new())).await
+    }
+
+    /// The same, of a program that calls functions of the caller's own.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub async fn parse_with(
+        name: &str,
+        sql: &str,
+        variables: &BTreeMap<String, String>,
+        functions: &Functions,
+    ) -> Result<Self> {
         let parsed = parse(name, sql, variables)?;
-        let context = session();
+        let context = session(functions)?;
         for source in sources(&parsed) {
             register(&context, &source.name, Arc::new(EmptyTable::new(Arc::clone(&source.schema))))?;
         }
         let used = sources(&parsed).cloned().collect::<Vec<_>>();
+        // What is wrong in a generated column or a watermark is told now, not when the job starts.
+        used.iter().try_for_each(|source| SourceExprs::new(source, functions).map(drop))?;
         let updating_ttl_ns = parsed.updating_ttl_ns;
         let mut plan = JobPlan { sources: used, stages: Vec::new(), sinks: Vec::new(), updating_ttl_ns };
         let mut outputs = Vec::new();
@@ -125,7 +143,16 @@ impl Program {
         }
         tell_late_keys(&mut plan, &columns);
         let identity = Sha256::digest(&parsed.identity).iter().map(|b| format!("{b:02x}")).collect();
-        Ok(Self { name: name.to_owned(), identity, parsed, outputs, plan, explained, trees })
+        Ok(Self {
+            name: name.to_owned(),
+            identity,
+            parsed,
+            functions: functions.clone(),
+            outputs,
+            plan,
+            explained,
+            trees,
+        })
     }
 
     /// Name of the job.
@@ -139,6 +166,11 @@ impl Program {
     #[must_use]
     pub fn identity(&self) -> &str {
         &self.identity
+    }
+
+    /// The caller's own functions that it may call.
+    pub(crate) const fn functions(&self) -> &Functions {
+        &self.functions
     }
 
     /// The tables it reads.
@@ -171,7 +203,7 @@ impl Program {
     /// # Errors
     /// When a source is missing in `context` or lacks a column.
     pub async fn batch(&self, context: &SessionContext) -> Result<Vec<(TableDef, DataFrame)>> {
-        let session = session();
+        let session = session(&self.functions)?;
         for source in sources(&self.parsed) {
             let provider = context.table_provider(source.name.as_str()).await.map_err(Error::plan(
                 format!("{}: the batch needs a table {}; register it first", self.name, source.name),
@@ -192,21 +224,32 @@ impl Program {
             register(&session, &source.name, Arc::new(ViewTable::new(plan, None)))?;
         }
         let plans = planned(&self.name, &self.parsed, &session, Target::Batch).await?;
-        let frame = |p: Planned| (p.table, DataFrame::new(context.state(), p.plan));
-        Ok(plans.into_iter().map(frame).collect())
+        let mut frames = Vec::with_capacity(plans.len());
+        for Planned { table, plan, .. } in plans {
+            let mut state = context.state();
+            if plan.exists(|node| Ok(called(node).is_some()))? {
+                state = SessionStateBuilder::new_from_existing(state)
+                    .with_query_planner(Arc::new(Planner))
+                    .build();
+            }
+            frames.push((table, DataFrame::new(state, plan)));
+        }
+        Ok(frames)
     }
 }
 
 /// The session that plans: its own functions, plain UTF-8 strings as sources have them.
-pub(crate) fn session() -> SessionContext {
+pub(crate) fn session(own: &Functions) -> Result<SessionContext> {
     let config = SessionConfig::new()
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
         .set_bool("datafusion.sql_parser.collect_spans", true)
         .with_target_partitions(1);
-    let context = SessionContext::new_with_config(config);
+    let state = SessionStateBuilder::new_with_default_features().with_config(config);
+    let context = SessionContext::new_with_state(state.with_query_planner(Arc::new(Planner)).build());
     crave_udfs::register(&context);
     functions::register(&context);
-    context
+    own.register(&context).map_err(Error::plan("registering functions"))?;
+    Ok(context)
 }
 
 /// All columns of a source over a plan of its physical ones, in the order declared.
@@ -272,9 +315,11 @@ async fn planned(
         let table = parsed.tables.iter().find(|t| t.name == insert.table);
         let table = table.ok_or_else(|| Error::Internal("a sink is gone".into()))?;
         let plan = query_plan(name, context, &insert.query).await?;
+        let plan = calls_first(plan).map_err(Error::plan(format!("{name}: planning calls")))?;
         let queries = std::iter::once(&*insert.query).chain(parsed.views.iter().map(|v| &*v.1)).collect();
         let rewriter = Rewriter { program: name, sources: &sources, target, next_id: &next_id, queries };
         pure(&rewriter, &plan)?;
+        no_call_in_joins(&rewriter, &plan)?;
         let plan = into_sink(name, insert, table, rewriter.rewrite(&plan)?)?;
         plans.push(Planned { table: table.clone(), plan, at: Location::of(insert.query.span()) });
     }
@@ -323,6 +368,20 @@ fn into_sink(name: &str, insert: &Insert, table: &TableDef, plan: LogicalPlan) -
         .project(exprs)
         .and_then(LogicalPlanBuilder::build)
         .map_err(Error::plan(format!("{name}: casting to the columns of {}", table.name)))
+}
+
+/// A call waits before the rows meet, or not at all.
+fn no_call_in_joins(rewriter: &Rewriter<'_>, plan: &LogicalPlan) -> Result<()> {
+    let calls =
+        |node: &LogicalPlan| matches!(node, LogicalPlan::Join(_)) && node.expressions().iter().any(has_call);
+    if plan.exists(|node| Ok(calls(node))).map_err(Error::plan("looking for calls"))? {
+        return Err(rewriter.unsupported(
+            &Find::Join,
+            "a function that waits, in the condition of a join,",
+            "call it in a query of its own and join that",
+        ));
+    }
+    Ok(())
 }
 
 /// Refuses what would give other rows when it runs again.

@@ -184,7 +184,7 @@ async fn open_sources(
         for index in used {
             let table = &plan.sources[index];
             let key = table.source_key();
-            let exprs = Arc::new(SourceExprs::new(table)?);
+            let exprs = Arc::new(SourceExprs::new(table, program.functions())?);
             if !opened.contains_key(&key) {
                 let mut source = connectors.of(table)?.source(table).await?;
                 if let Some(columns) = columns_read(programs, &key, table, &exprs) {

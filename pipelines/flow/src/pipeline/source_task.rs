@@ -8,7 +8,7 @@ use std::time::Duration;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::TimestampNanosecondType;
 use datafusion::common::DFSchema;
-use datafusion::logical_expr::{LogicalPlanBuilder, cast, col, table_scan};
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, cast, col, table_scan};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::utils::collect_columns;
 use tokio::sync::mpsc;
@@ -17,32 +17,35 @@ use tokio::time::Instant;
 use super::messages::{Ack, Counters, JobCounters, SourceCommand, add, gone};
 use crate::exchange::{Message, Outputs};
 use crate::functions::TIMESTAMP;
-use crate::plan::{Step, run_steps};
+use crate::plan::{Step, has_call, run_steps};
 use crate::program::{generated_columns, session};
-use crate::{Error, Polled, Reader, Result, TableDef};
+use crate::{Error, Functions, Polled, Reader, Result, TableDef};
 
 /// A source's generated columns and watermark, ready to be evaluated.
 pub(crate) struct SourceExprs {
-    generated: Option<Step>,
+    /// Empty when there are none.
+    generated: Vec<Step>,
     watermark: Option<Arc<dyn PhysicalExpr>>,
 }
 
 impl SourceExprs {
-    pub(crate) fn new(table: &TableDef) -> Result<Self> {
-        let context = session();
+    pub(crate) fn new(table: &TableDef, functions: &Functions) -> Result<Self> {
+        let context = session(functions)?;
         let state = context.state();
         let generated = if table.generated.is_empty() {
-            None
+            Vec::new()
         } else {
             let scan = table_scan(Some("physical"), &table.physical, None)
                 .and_then(LogicalPlanBuilder::build)
                 .map_err(Error::plan(format!("table {}", table.name)))?;
-            let exprs = generated_columns(&context, table, &scan)?
+            let exprs = generated_columns(&context, table, &scan)?;
+            exprs.iter().try_for_each(|expr| no_call(table, expr))?;
+            let exprs = exprs
                 .into_iter()
                 .map(|e| state.create_physical_expr(e, scan.schema()))
                 .collect::<Result<_, _>>()
                 .map_err(Error::plan(format!("table {}: generated columns", table.name)))?;
-            Some(Step::Project(exprs, Arc::clone(&table.schema)))
+            vec![Step::Project(exprs, Arc::clone(&table.schema))]
         };
         let schema =
             DFSchema::try_from(table.schema.as_ref().clone()).map_err(Error::plan("a source's schema"))?;
@@ -55,6 +58,7 @@ impl SourceExprs {
                     Some(sql) => state.create_logical_expr(sql, &schema).map_err(fail)?,
                     None => col(datafusion::common::Column::new_unqualified(&watermark.column)),
                 };
+                no_call(table, &expr)?;
                 Some(state.create_physical_expr(cast(expr, TIMESTAMP), &schema).map_err(fail)?)
             }
         };
@@ -66,6 +70,17 @@ impl SourceExprs {
         let columns = self.watermark.iter().flat_map(collect_columns);
         columns.map(|column| column.index()).collect()
     }
+}
+
+/// What every reader of a table computes must not wait for one job's services.
+fn no_call(table: &TableDef, expr: &Expr) -> Result<()> {
+    if has_call(expr) {
+        return Err(Error::Invalid(format!(
+            "table {}: {expr} calls a function that waits; call it in the query",
+            table.name
+        )));
+    }
+    Ok(())
 }
 
 /// One job that reads this partition.
@@ -156,19 +171,13 @@ impl SourceTask {
 
     async fn rows(&mut self, batch: &RecordBatch) -> Result<()> {
         let exprs = Arc::clone(&self.exprs);
-        let full = match &exprs.generated {
-            Some(step) => match run_steps(std::slice::from_ref(step), batch)? {
-                Some(batch) => batch,
-                None => return Ok(()),
-            },
-            None => batch.clone(),
-        };
+        let Some(full) = run_steps(&exprs.generated, batch).await? else { return Ok(()) };
         for job in &self.readers {
             add(&job.rows_in, batch.num_rows());
         }
         add(&self.counters.activity, batch.num_rows());
         for subscriber in &self.subscribers {
-            if let Some(batch) = run_steps(&subscriber.steps, &full)? {
+            if let Some(batch) = run_steps(&subscriber.steps, &full).await? {
                 subscriber.outputs.send(batch).await?;
             }
         }

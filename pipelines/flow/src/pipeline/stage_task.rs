@@ -80,7 +80,7 @@ impl StageTask {
             while from < batch.num_rows() {
                 let part = batch.slice(from, self.batch_rows.min(batch.num_rows() - from));
                 from += part.num_rows();
-                if let Some(part) = run_steps(&self.steps, &part)? {
+                if let Some(part) = run_steps(&self.steps, &part).await? {
                     self.outputs.send(part).await?;
                 }
             }

@@ -11,6 +11,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 
+use super::called::called;
 use super::lineage::{keyed_aggregate, per_window};
 use super::step::Step;
 use crate::debezium::{CHANGE, change_field};
@@ -162,6 +163,13 @@ impl Compiler<'_> {
                 Ok(all)
             }
             LogicalPlan::Join(join) => self.join(join),
+            other if let Some(node) = called(other) => {
+                let calls = node.compile(|expr, schema| self.physical(expr, schema))?;
+                let step = Step::Call { calls, at: node.input.schema().fields().len() };
+                let mut branches = self.branches(&node.input)?;
+                branches.iter_mut().for_each(|b| b.steps.push(step.clone()));
+                Ok(branches)
+            }
             other => match (keyed_aggregate(other), per_window(other)) {
                 (Some(node), _) => self.aggregate(node),
                 (_, Some(node)) => self.per_window(node),

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use datafusion::common::{Column, JoinType};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
+use super::called::called;
 use super::node::{KeyedAggregate, Windows};
 use super::per_window::{Body, PerWindow};
 use crate::WindowKind;
@@ -36,6 +37,7 @@ pub(crate) fn origins(plan: &LogicalPlan, index: usize) -> Origins {
             Some(&from) if !u.list_type_columns.iter().any(|(at, _)| *at == from) => origins(&u.input, from),
             _ => Origins::new(),
         },
+        LogicalPlan::Extension(_) if let Some(node) = called(plan) => origins(&node.input, index),
         LogicalPlan::Extension(_) => match (keyed_aggregate(plan), per_window(plan)) {
             (Some(node), _) => of_aggregate(node, index),
             (_, Some(node)) => of_per_window(node, index),

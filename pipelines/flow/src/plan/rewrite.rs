@@ -24,6 +24,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::sql::sqlparser::ast::Query;
 
+use super::called::called;
 use super::lineage::is_updating;
 use crate::functions::{TIMESTAMP, window_call, window_type};
 use crate::locate::Find;
@@ -132,6 +133,11 @@ impl Rewriter<'_> {
             LogicalPlan::Aggregate(aggregate) => self.closed(self.aggregate(aggregate)?, timed),
             LogicalPlan::Join(join) => self.closed(self.join(join)?, timed),
             LogicalPlan::Window(window) => self.closed(self.over(window)?, timed),
+            other if called(other).is_some() => {
+                let (input, time) = self.plan(other.inputs()[0], timed)?;
+                let plan = other.with_new_exprs(other.expressions(), vec![input]).map_err(fail)?;
+                Ok((plan, time))
+            }
             other => Err(self.refuse(other)),
         }
     }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::{cast, filter_record_batch, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::{NullHandling, UnnestOptions};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::async_scalar_function::AsyncFuncExpr;
 
 use crate::Result;
 use crate::debezium::{change_field, come};
@@ -24,6 +26,8 @@ pub(crate) enum Step {
     Unnest { lists: Vec<usize>, from: Vec<usize>, keep_nulls: bool, schema: SchemaRef },
     /// Add the change column: all rows come.
     Come,
+    /// Put the answers of functions that wait before column `at`, one after the other.
+    Call { calls: Vec<Arc<AsyncFuncExpr>>, at: usize },
 }
 
 /// Whether a row whose list is NULL stays, with NULL for the element.
@@ -32,7 +36,7 @@ pub(crate) fn keeps_nulls(options: &UnnestOptions) -> bool {
 }
 
 /// Takes a batch through the steps of a branch; `None` when no row is left.
-pub(crate) fn run_steps(steps: &[Step], batch: &RecordBatch) -> Result<Option<RecordBatch>> {
+pub(crate) async fn run_steps(steps: &[Step], batch: &RecordBatch) -> Result<Option<RecordBatch>> {
     let mut batch = batch.clone();
     for step in steps {
         batch = match step {
@@ -60,12 +64,25 @@ pub(crate) fn run_steps(steps: &[Step], batch: &RecordBatch) -> Result<Option<Re
                 columns.push(come(batch.num_rows()));
                 RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?
             }
+            Step::Call { calls, at } => called(&batch, calls, *at).await?,
         };
         if batch.num_rows() == 0 {
             return Ok(None);
         }
     }
     Ok(Some(batch))
+}
+
+async fn called(batch: &RecordBatch, calls: &[Arc<AsyncFuncExpr>], at: usize) -> Result<RecordBatch> {
+    let config = Arc::new(ConfigOptions::default());
+    let mut fields = batch.schema().fields().to_vec();
+    let mut columns = batch.columns().to_vec();
+    for (place, call) in (at..).zip(calls) {
+        let answers = call.invoke_with_args(batch, Arc::clone(&config)).await?;
+        fields.insert(place, call.return_field(&batch.schema())?);
+        columns.insert(place, answers.into_array(batch.num_rows())?);
+    }
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }
 
 /// As many rows a row as its longest list has elements; shorter ones are filled with NULL.

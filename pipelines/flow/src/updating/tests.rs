@@ -33,13 +33,13 @@ impl Stage {
         Self { program, operator, clock }
     }
 
-    fn add(&mut self, input: usize, rows: &[(&str, i64)]) {
+    async fn add(&mut self, input: usize, rows: &[(&str, i64)]) {
         let schema = Arc::clone(&self.program.sources().next().unwrap().physical);
         let who = rows.iter().map(|r| Some(r.0)).collect::<StringArray>();
         let n = Int64Array::from_iter_values(rows.iter().map(|r| r.1));
         let batch = RecordBatch::try_new(schema, vec![Arc::new(who), Arc::new(n)]).unwrap();
         let steps = &self.program.plan.stages[0].inputs[input][0].steps;
-        if let Some(rows) = run_steps(steps, &batch).unwrap() {
+        if let Some(rows) = run_steps(steps, &batch).await.unwrap() {
             assert!(self.operator.update(input, &rows).unwrap().is_empty());
         }
     }
@@ -76,16 +76,16 @@ fn row(who: &str, n: i64, comes: bool) -> (String, Option<i64>, bool) {
 #[tokio::test]
 async fn an_aggregate_forgets_keys_that_nobody_touches() {
     let mut stage = Stage::new("SELECT who, count(*) FROM source GROUP BY who").await;
-    stage.add(0, &[("a", 0), ("b", 0), ("a", 0)]);
+    stage.add(0, &[("a", 0), ("b", 0), ("a", 0)]).await;
     assert_eq!(stage.flush(), [row("a", 2, true), row("b", 1, true)]);
     stage.minutes(40);
-    stage.add(0, &[("a", 0)]);
+    stage.add(0, &[("a", 0)]).await;
     assert_eq!(stage.flush(), [row("a", 2, false), row("a", 3, true)]);
     stage.minutes(40);
-    stage.add(0, &[("c", 0)]);
+    stage.add(0, &[("c", 0)]).await;
     assert_eq!(stage.flush(), [row("c", 1, true)]);
     assert_eq!(stage.held(), 2, "b is forgotten, a was touched");
-    stage.add(0, &[("a", 0), ("b", 0)]);
+    stage.add(0, &[("a", 0), ("b", 0)]).await;
     assert_eq!(stage.flush(), [row("a", 3, false), row("a", 4, true), row("b", 1, true)]);
 }
 
@@ -94,17 +94,17 @@ async fn a_join_forgets_a_key_when_neither_side_touches_it() {
     let query = "SELECT l.who, r.n FROM (SELECT who, n FROM source WHERE n < 10) l
                  LEFT JOIN (SELECT who, n FROM source WHERE n >= 10) r ON l.who = r.who";
     let mut stage = Stage::new(query).await;
-    stage.add(0, &[("a", 1), ("b", 1)]);
-    stage.add(1, &[("a", 10)]);
+    stage.add(0, &[("a", 1), ("b", 1)]).await;
+    stage.add(1, &[("a", 10)]).await;
     assert_eq!(stage.flush(), [row("a", 10, true), ("b".to_owned(), None, true)]);
     stage.minutes(40);
-    stage.add(1, &[("b", 11)]);
+    stage.add(1, &[("b", 11)]).await;
     assert_eq!(stage.flush(), [("b".to_owned(), None, false), row("b", 11, true)]);
     stage.minutes(40);
-    stage.add(0, &[("c", 1)]);
+    stage.add(0, &[("c", 1)]).await;
     assert_eq!(stage.flush(), [("c".to_owned(), None, true)]);
     assert_eq!(stage.held(), 3, "both rows of b and the row of c");
-    stage.add(0, &[("a", 2)]);
-    stage.add(1, &[("b", 12)]);
+    stage.add(0, &[("a", 2)]).await;
+    stage.add(1, &[("b", 12)]).await;
     assert_eq!(stage.flush(), [("a".to_owned(), None, true), row("b", 12, true)]);
 }

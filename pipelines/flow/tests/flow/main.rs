@@ -8,6 +8,7 @@
 )]
 
 mod cases;
+mod functions;
 mod jobs;
 mod old_checkpoints;
 mod refusals;
