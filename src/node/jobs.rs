@@ -1,6 +1,6 @@
 //! The streaming jobs: each a file of `sql/jobs/`, compiled in, or of the folder that `flow.jobs` names.
 
-use std::{collections::BTreeMap, ffi::OsStr, path::Path};
+use std::{collections::BTreeMap, ffi::OsStr, path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use crave_flow::{CheckpointStore, Program};
@@ -20,13 +20,13 @@ const JOBS: &[(&str, &str)] = &[
 ];
 
 /// Parses and plans every job: those compiled in, with those of `folder` in their place or beside them.
-pub(super) async fn parse(home: &Home, folder: Option<&Path>) -> anyhow::Result<Vec<Program>> {
+pub(super) async fn parse(home: &Home, folder: Option<&Path>) -> anyhow::Result<Vec<Arc<Program>>> {
     let lake = home.lake().to_string_lossy().into_owned();
     let variables = BTreeMap::from([("lake".to_owned(), lake)]);
     let mut programs = Vec::with_capacity(JOBS.len());
     for (name, (place, sql)) in texts(folder)? {
         let program = Box::pin(Program::parse(&name, &sql, &variables)).await;
-        programs.push(program.with_context(|| place)?);
+        programs.push(Arc::new(program.with_context(|| place)?));
     }
     Ok(programs)
 }

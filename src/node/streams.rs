@@ -9,7 +9,7 @@ use std::{
 use crave_api::Health;
 use crave_connect::{LogConnector, log::EventLog};
 use crave_flow::{
-    CheckpointStore, Connectors, EpochObserver, JobStart, Pipeline, PipelineHandle, PipelineOptions,
+    CheckpointStore, Connectors, EpochObserver, JobStart, Pipeline, PipelineHandle, PipelineOptions, Program,
 };
 use crave_tables::{DeltaConnector, Observer, Repair};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -60,20 +60,21 @@ impl Streams {
 
     /// Starts all jobs from the newest checkpoint.
     pub(super) async fn start(&self) -> anyhow::Result<PipelineHandle> {
-        let programs = jobs::parse(&self.home, self.jobs.as_deref()).await?;
-        let repaired: Vec<_> =
-            jobs::parse(&self.home, self.jobs.as_deref()).await?.into_iter().map(Arc::new).collect();
+        self.start_with(jobs::parse(&self.home, self.jobs.as_deref()).await?).await
+    }
+
+    async fn start_with(&self, programs: Vec<Arc<Program>>) -> anyhow::Result<PipelineHandle> {
         let store = CheckpointStore::local(self.home.checkpoints())?;
         let observer = Arc::clone(&self.observer) as Arc<dyn EpochObserver>;
         let handle = Box::pin(Pipeline::start(
-            programs,
+            programs.clone(),
             &self.connectors,
             store,
             Some(observer),
             self.options.clone(),
         ))
         .await?;
-        self.repair.set_programs(&repaired)?;
+        self.repair.set_programs(&programs)?;
         for job in handle.status().jobs {
             match job.start {
                 JobStart::Resumed { epoch } => tracing::info!(job = job.job, epoch, "job resumed"),
@@ -100,12 +101,15 @@ impl Streams {
                 ended = handle.join() => ended,
                 Some(deploy) = deploys.recv() => {
                     // Parsed before the running ones are stopped: what is wrong is told and changes nothing.
-                    if let Err(error) = jobs::parse(&self.home, self.jobs.as_deref()).await {
-                        let _ = deploy.send(Err(error));
-                        continue;
-                    }
+                    let programs = match jobs::parse(&self.home, self.jobs.as_deref()).await {
+                        Ok(programs) => programs,
+                        Err(error) => {
+                            let _ = deploy.send(Err(error));
+                            continue;
+                        }
+                    };
                     end(&handle).await;
-                    match self.start().await {
+                    match self.start_with(programs).await {
                         Ok(started) => {
                             handle = started;
                             let _ = deploy.send(Ok(()));

@@ -141,13 +141,14 @@ impl Pipeline {
     /// # Errors
     /// When two programs share a name, a connector, table or checkpoint cannot be opened, or the observer or a
     /// sink refuses the redone epoch.
-    pub async fn start(
-        programs: Vec<Program>,
+    pub async fn start<P: Into<Arc<Program>>>(
+        programs: Vec<P>,
         connectors: &Connectors,
         store: CheckpointStore,
         observer: Option<Arc<dyn EpochObserver>>,
         options: PipelineOptions,
     ) -> Result<PipelineHandle> {
+        let programs = programs.into_iter().map(Into::into).collect();
         let (coordinator, jobs) =
             Box::pin(build::build(programs, connectors, store, observer, options)).await?;
         let jobs =

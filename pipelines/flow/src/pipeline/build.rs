@@ -42,7 +42,7 @@ struct Shared {
 type StageOutputs = HashMap<(usize, usize), Vec<Subscriber>>;
 
 pub(super) async fn build(
-    programs: Vec<Program>,
+    programs: Vec<Arc<Program>>,
     connectors: &Connectors,
     store: CheckpointStore,
     observer: Option<Arc<dyn EpochObserver>>,
@@ -123,7 +123,7 @@ fn state_of<'a>(newest: Option<&'a Manifest>, program: &Program) -> Option<&'a J
 }
 
 async fn open_sinks(
-    programs: &[Program],
+    programs: &[Arc<Program>],
     connectors: &Connectors,
     states: &[Option<&JobState>],
 ) -> Result<Vec<Vec<Box<dyn Sink>>>> {
@@ -142,7 +142,7 @@ async fn open_sinks(
 /// Tells and commits the newest epoch again.
 async fn redo(
     newest: &Manifest,
-    programs: &[Program],
+    programs: &[Arc<Program>],
     store: &CheckpointStore,
     observer: Option<&dyn EpochObserver>,
     states: &[Option<&JobState>],
@@ -167,7 +167,7 @@ async fn redo(
 }
 
 async fn open_sources(
-    programs: &[Program],
+    programs: &[Arc<Program>],
     connectors: &Connectors,
     states: &[Option<&JobState>],
 ) -> Result<Vec<Shared>> {

@@ -1,6 +1,7 @@
 //! Which columns of a source its jobs look at: a reader need not decode the others.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::source_task::SourceExprs;
 use crate::plan::{Branch, BranchOrigin, JobPlan, Step};
@@ -8,7 +9,7 @@ use crate::{Program, TableDef};
 
 /// The physical columns that `programs` read of the source they share under `key`, in order; `None`: all of them.
 pub(super) fn columns_read(
-    programs: &[Program],
+    programs: &[Arc<Program>],
     key: &str,
     table: &TableDef,
     exprs: &SourceExprs,
