@@ -34,6 +34,7 @@
 //! overwrites a newer one; [`Recall::upsert`] returns only after its points are flushed to disk.
 
 pub mod chunk;
+pub mod document;
 mod error;
 mod lexical;
 mod memory;
