@@ -71,6 +71,13 @@ impl Home {
         self.folder.join("insights.sqlite")
     }
 
+    /// What people uploaded.
+    pub(crate) fn documents(&self) -> anyhow::Result<PathBuf> {
+        let path = self.folder.join("documents");
+        fs::create_dir_all(&path).with_context(|| format!("{}: cannot be made", path.display()))?;
+        Ok(path)
+    }
+
     /// Where models lie: `$CRAVE_MODELS`, or in this home.
     pub(crate) fn models(&self) -> PathBuf {
         std::env::var_os("CRAVE_MODELS").map_or_else(|| self.folder.join("models"), PathBuf::from)

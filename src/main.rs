@@ -70,6 +70,9 @@ enum Command {
     Deploy(commands::deploy::Args),
     /// Check this machine and home.
     Doctor,
+    /// The text of a PDF, from standard input; the server calls it.
+    #[command(hide = true)]
+    ExtractPdf,
 }
 
 fn main() -> ExitCode {
@@ -110,6 +113,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Bench(commands::bench::Bench::Flow(args)) => {
             return commands::bench::flow::run(args, cli.json);
         }
+        Command::ExtractPdf => return commands::extract::run(),
         _ => {}
     }
     let config = Config::load(cli.config.as_deref())?;
@@ -133,5 +137,6 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Deploy(args) => Box::pin(commands::deploy::run(&config, &args, cli.json)).await,
         Command::Doctor => commands::doctor::run(&home, &config, cli.json),
+        Command::ExtractPdf => commands::extract::run(),
     }
 }

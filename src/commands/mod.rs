@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod dead;
 pub(crate) mod deploy;
 pub(crate) mod doctor;
+pub(crate) mod extract;
 pub(crate) mod flow;
 pub(crate) mod import;
 pub(crate) mod models;

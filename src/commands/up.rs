@@ -4,7 +4,10 @@ use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use crave_api::{Accounts, App, Faces, RateLimit, router};
-use crave_insight::{Citations, Insights};
+use crave_insight::{
+    Citations, Insights,
+    documents::{Documents, program::PdfProgram},
+};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::{net::TcpListener, sync::Semaphore};
 
@@ -41,8 +44,15 @@ pub(crate) async fn run(home: &Home, config: &Config, args: &Args) -> anyhow::Re
             .ok(),
         false => None,
     };
+    let documents = match serve {
+        true => Some(open_documents(home).await.context("opening the documents")?),
+        false => None,
+    };
     if let Some(recall) = &recall {
         node.remember(home, recall);
+        if let Some(documents) = &documents {
+            node.index_documents(home, recall, documents);
+        }
     }
     let citations = Citations::open(&home.insights()).await?;
     let insights = Insights::new(
@@ -59,6 +69,7 @@ pub(crate) async fn run(home: &Home, config: &Config, args: &Args) -> anyhow::Re
         observer: Arc::clone(&node.observer),
         lake: Arc::clone(&node.lake),
         insights: Arc::new(insights),
+        documents,
         accounts,
         clock: Arc::clone(&node.clock),
         limits,
@@ -94,6 +105,12 @@ pub(crate) async fn run(home: &Home, config: &Config, args: &Args) -> anyhow::Re
     tracing::info!("stopping");
     node.stop().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// PDFs are read by this program, once more.
+async fn open_documents(home: &Home) -> anyhow::Result<Documents> {
+    let pdf = PdfProgram::new(std::env::current_exe()?, vec!["extract-pdf".to_owned()]);
+    Ok(Documents::open(&home.documents()?, pdf).await?)
 }
 
 /// Ends when the process is asked to: Ctrl-C, or SIGTERM.

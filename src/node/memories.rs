@@ -6,13 +6,7 @@
 //! lower revision never overwrites a higher one, and what was retracted stays away, in whichever order the two topics
 //! come. The positions lie inside the index's folder, so that an index that was moved away is filled again.
 
-use std::{
-    fs::{self, File},
-    io::Write as _,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use chrono::{DateTime, NaiveDateTime, Utc};
@@ -22,7 +16,10 @@ use crave_schemas::{Admitted, Correct, Kind, Payload, Retract, UserId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::Node;
+use super::{
+    Node,
+    position::{load, save},
+};
 use crate::home::Home;
 
 /// Bytes of a topic read at once.
@@ -112,7 +109,7 @@ impl Task {
     }
 
     async fn follow(&self, stop: &watch::Receiver<bool>) -> anyhow::Result<()> {
-        let mut position = load(&self.file)?;
+        let mut position = load::<Position>(&self.file)?;
         while !*stop.borrow() {
             let before = position;
             // Corrections first: what they say of a memory that comes later holds for it too.
@@ -143,11 +140,11 @@ impl Task {
                 }
                 if let Some(last) = batch.last() {
                     position.memories = last.offset + 1;
-                    save(&self.file, position)?;
+                    save(&self.file, &position)?;
                 }
             }
             if position != before {
-                save(&self.file, position)?;
+                save(&self.file, &position)?;
             }
         }
         Ok(())
@@ -285,25 +282,6 @@ fn changes(record: &[u8]) -> Option<Change> {
     Some(Change::Replace { user, kind, source, revision, memory })
 }
 
-fn load(path: &Path) -> anyhow::Result<Position> {
-    match fs::read(path) {
-        // An unreadable position means reading from the start, which is harmless.
-        Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_default()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Position::default()),
-        Err(error) => Err(error).with_context(|| format!("{}: cannot be read", path.display())),
-    }
-}
-
-fn save(path: &Path, position: Position) -> anyhow::Result<()> {
-    let next = path.with_extension("next");
-    let written = File::create(&next).and_then(|mut file| {
-        file.write_all(&serde_json::to_vec(&position)?)?;
-        file.sync_data()?;
-        fs::rename(&next, path)
-    });
-    written.with_context(|| format!("{}: cannot be written", path.display()))
-}
-
 #[cfg(test)]
 mod tests {
     use crave_connect::log::{LocalLog, LocalOptions, Record};
@@ -389,12 +367,12 @@ mod tests {
     fn a_position_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("position-0.json");
-        assert_eq!(load(&path).unwrap(), Position::default());
+        assert_eq!(load::<Position>(&path).unwrap(), Position::default());
         let position = Position { memories: 7, events: 9 };
-        save(&path, position).unwrap();
-        assert_eq!(load(&path).unwrap(), position);
+        save(&path, &position).unwrap();
+        assert_eq!(load::<Position>(&path).unwrap(), position);
         fs::write(&path, "{").unwrap();
-        assert_eq!(load(&path).unwrap(), Position::default());
+        assert_eq!(load::<Position>(&path).unwrap(), Position::default());
     }
 
     async fn texts(recall: &Recall, user: &UserId) -> Vec<(String, u32)> {
@@ -435,7 +413,7 @@ mod tests {
             let (stop, stopping) = watch::channel(false);
             let running = tokio::spawn(task.run(stopping));
             for _ in 0..500 {
-                if load(&file).unwrap().memories > 0 {
+                if load::<Position>(&file).unwrap().memories > 0 {
                     break;
                 }
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -443,7 +421,7 @@ mod tests {
             stop.send_replace(true);
             running.await.unwrap();
             assert_eq!(texts(&recall, &user).await, expected);
-            assert!(load(&file).unwrap() > Position::default());
+            assert!(load::<Position>(&file).unwrap() > Position::default());
             // Once more from the start.
             fs::remove_file(&file).unwrap();
         }

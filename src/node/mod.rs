@@ -3,12 +3,14 @@
 mod background;
 mod core;
 mod dead;
+mod documents;
 mod feeder;
 mod jobs;
 mod log;
 mod markers;
 mod memories;
 mod parts;
+mod position;
 mod rebuild;
 mod streams;
 

@@ -6,6 +6,7 @@ mod arroyo;
 mod bad_input;
 mod browser;
 mod crash;
+mod documents;
 mod flow;
 mod imports;
 mod insight;

@@ -38,6 +38,10 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "not_found", message)
     }
 
+    pub(crate) fn too_large(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
+    }
+
     pub(crate) fn overloaded(message: impl Into<String>, retry_after_s: u64) -> Self {
         let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "overloaded", message);
         Self { retry_after_s: Some(retry_after_s), ..error }
@@ -71,7 +75,7 @@ impl IntoResponse for ApiError {
 impl From<BadBody> for ApiError {
     fn from(error: BadBody) -> Self {
         match error {
-            BadBody::TooMany(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", error.to_string()),
+            BadBody::TooMany(_) => Self::too_large(error.to_string()),
             _ => Self::invalid("body", error.to_string()),
         }
     }
@@ -118,6 +122,22 @@ impl From<crave_insight::Error> for ApiError {
             crave_insight::Kind::Internal => {
                 tracing::debug!(cause = ?error, "insights");
                 Self::internal(&error)
+            }
+        }
+    }
+}
+
+impl From<crave_insight::documents::Error> for ApiError {
+    fn from(error: crave_insight::documents::Error) -> Self {
+        use crave_insight::documents::Error;
+        match error {
+            Error::Name => Self::invalid("name", error.to_string()),
+            Error::Format | Error::Unreadable(_) => Self::invalid("document", error.to_string()),
+            Error::Full => Self::new(StatusCode::CONFLICT, "full", error.to_string()),
+            Error::Store(_) => {
+                // The cause may name files, never what is in them.
+                tracing::error!(cause = ?error, "documents");
+                Self::unavailable(error.to_string(), 30)
             }
         }
     }

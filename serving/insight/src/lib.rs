@@ -14,6 +14,7 @@
 
 mod answer;
 mod compose;
+pub mod documents;
 mod engine;
 mod error;
 mod fact;

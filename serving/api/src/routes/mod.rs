@@ -3,6 +3,7 @@
 mod analytics;
 mod citations;
 mod cravings;
+mod documents;
 mod event_status;
 mod events;
 mod feed;
@@ -73,4 +74,13 @@ fn serve() -> Router<App> {
         .route("/v1/analytics/intensity", get(analytics::intensity))
         .route("/v1/insights", post(insights::post))
         .route("/v1/citations/{id}", get(citations::get))
+        .route(
+            "/v1/documents",
+            get(documents::list)
+                .post(documents::post)
+                .layer(DefaultBodyLimit::max(crave_recall::document::DOCUMENT_BYTES_MAX)),
+        )
+        .route("/v1/documents/{id}", get(documents::one).delete(documents::delete))
+        .route("/v1/documents/{id}/original", get(documents::original))
+        .route("/v1/documents/{id}/text", get(documents::text))
 }
