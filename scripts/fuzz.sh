@@ -4,9 +4,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export RUSTC_WORKSPACE_WRAPPER="$PWD/scripts/sancov-rustc.sh"
-cargo build -p crave-fuzz --bins
+targets=(event apple_health csv_map health_auto_export document)
+# With --workspace dependencies are those of the tests: nothing of theirs is built again.
+cargo build --workspace "${targets[@]/#/--bin=}"
 mkdir -p fuzz/artifacts
-for target in event apple_health csv_map health_auto_export; do
+for target in "${targets[@]}"; do
   mkdir -p "fuzz/corpus/$target"
   echo "== fuzzing $target"
   "${CARGO_TARGET_DIR:-target}/debug/$target" "fuzz/corpus/$target" "fuzz/seeds/$target" \
