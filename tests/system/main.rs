@@ -12,6 +12,7 @@ mod insight;
 mod operator;
 mod parts;
 mod rebuild;
+mod simulation;
 mod spine;
 mod support;
 mod tenancy;

@@ -14,7 +14,7 @@ use arrow::{
     datatypes::{DataType, TimeUnit, TimestampMicrosecondType},
 };
 use async_trait::async_trait;
-use crave_flow::{EpochObserver, EpochSummary, Error, Result};
+use crave_flow::{EpochObserver, EpochSummary, Error, Result, failpoint};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::{Dirty, DirtyWindow, Tables, connector::staged_rows, dirty::PendingCorrection};
@@ -123,8 +123,7 @@ impl EpochObserver for Observer {
             let add = tokio::task::spawn_blocking(move || dirty.add(number, windows, corrections));
             add.await.map_err(external)?.map_err(external)?;
         }
-        crate::failpoint("after decision");
-        Ok(())
+        failpoint("after decision")
     }
 
     async fn committed(&self, epoch: &EpochSummary) -> Result<()> {

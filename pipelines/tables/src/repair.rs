@@ -15,7 +15,7 @@ use arrow::{
     datatypes::{DataType, TimestampMicrosecondType},
 };
 use async_trait::async_trait;
-use crave_flow::{Output, Program, WindowKind};
+use crave_flow::{Output, Program, WindowKind, failpoint};
 use datafusion::{
     common::ScalarValue,
     logical_expr::{Expr, col, lit},
@@ -204,6 +204,7 @@ impl Repair {
                 continue;
             }
             self.recompute(job, &chunk).await?;
+            failpoint("after repair")?;
             self.dirty.remove(&chunk)?;
             done.windows += chunk.len();
         }
@@ -258,6 +259,7 @@ impl Repair {
             let told = self.followers.replacing(job.name.as_str(), self.observer.committed(), &before, &rows);
             told.await.map_err(Error::data(job.name.as_str(), "telling what follows its rows"))?;
         }
+        failpoint("before repair")?;
         table.replace(rectangle, rows).await
     }
 
@@ -336,6 +338,7 @@ impl Repair {
                 }));
             }
         }
+        failpoint("before resolve")?;
         self.dirty.resolve(&known, &windows.into_iter().collect::<Vec<_>>())?;
         Ok(known.len())
     }

@@ -13,6 +13,7 @@ use arrow::{
     compute::cast,
     datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit},
 };
+use crave_flow::failpoint;
 use datafusion::{catalog::TableProvider, logical_expr::Expr, prelude::SessionContext};
 use deltalake::{
     DeltaTable, DeltaTableBuilder, TableProperty,
@@ -183,7 +184,7 @@ impl Table {
             staged::publish(&self.folder, file)?;
             actions.push(Action::Add(self.add(file)?));
         }
-        crate::failpoint("between publish and commit");
+        failpoint("between publish and commit")?;
         let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
         let version =
             i64::try_from(epoch).map_err(|_| Error::Invalid(format!("epoch {epoch} is too large")))?;
@@ -195,6 +196,7 @@ impl Table {
             builder.build(Some(snapshot.snapshot()), delta.log_store(), operation).await
         };
         let commit = commit.map_err(Error::delta(&self.name, "committing an epoch"))?;
+        failpoint("between commit and sync")?;
         self.sync_log(commit.version)?;
         delta.update_state().await.map_err(Error::delta(&self.name, "reading its log"))?;
         Ok(Commit::Add)

@@ -9,6 +9,7 @@ mod decide;
 
 use std::{sync::Arc, time::Duration};
 
+use crave_flow::failpoint;
 use crave_schemas::{Admitted, Clock};
 pub use dead::DeadLetter;
 pub use decide::Counts;
@@ -56,13 +57,21 @@ impl Admit {
     async fn serve(&self, partition: u32) -> Result<(), Error> {
         let mut position = self.log.position(partition).await?;
         loop {
-            let records =
-                self.log.read(Topic::Inbox, partition, position, PASS_BYTES, self.heartbeat).await?;
-            position = if records.is_empty() {
-                self.beat(partition, position).await?
-            } else {
-                self.pass(partition, records).await?
-            };
+            position = self.step(partition, position, self.heartbeat).await?;
+        }
+    }
+
+    /// Admits what lies from `position` on, or tells the time when nothing has come for `wait`; gives the position to go
+    /// on from.
+    ///
+    /// # Errors
+    /// What the log says; the step is to be repeated from [`EventLog::position`] then.
+    pub async fn step(&self, partition: u32, position: Offset, wait: Duration) -> Result<Offset, Error> {
+        let records = self.log.read(Topic::Inbox, partition, position, PASS_BYTES, wait).await?;
+        if records.is_empty() {
+            self.beat(partition, position).await
+        } else {
+            self.pass(partition, records).await
         }
     }
 
@@ -100,7 +109,9 @@ impl Admit {
         });
         let (admission, counts): (Admission, Counts) = decided.await.map_err(|_| Error::Closed)??;
         let position = admission.position;
+        failpoint("before admit").map_err(|_| Error::Closed)?;
         self.log.admit(partition, admission).await?;
+        failpoint("after admit").map_err(|_| Error::Closed)?;
         counts.record();
         Ok(position)
     }

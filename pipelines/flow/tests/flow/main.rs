@@ -10,6 +10,7 @@
 mod cases;
 mod jobs;
 mod old_checkpoints;
+mod random_query;
 mod refusals;
 mod silence;
 mod stream_equals_batch;
