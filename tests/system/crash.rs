@@ -125,7 +125,7 @@ impl Target {
             assert!(struck, "the server does not start any more");
             return false;
         };
-        for _ in 0..6 + dice.below(20) {
+        for _ in 0..4 + dice.below(12) {
             let user = usize::try_from(dice.below(3)).unwrap();
             let batch: Vec<_> = (0..1 + dice.below(8)).map(|_| self.event(dice, USERS[user])).collect();
             let ids = batch.iter().map(|event| event["event_id"].as_str().unwrap().to_owned());
@@ -140,7 +140,7 @@ impl Target {
             if !struck && dice.below(12) == 0 {
                 break;
             }
-            tokio::time::sleep(Duration::from_millis(dice.below(50))).await;
+            tokio::time::sleep(Duration::from_millis(dice.below(40))).await;
         }
         server.kill();
         true

@@ -79,6 +79,19 @@ impl Observer {
         next.is_some_and(|&next| offset < next)
     }
 
+    /// Whether a repair of the job's table from `events` would add nothing that the job adds later (`windowed`: closed
+    /// windows get only late rows, which make them dirty again), and miss nothing that it has added.
+    pub(crate) fn is_level(&self, job: &str, windowed: bool) -> bool {
+        let progress = self.progress();
+        let (Some(bronze), Some(own)) = (progress.offsets.get("events"), progress.offsets.get(job)) else {
+            return false;
+        };
+        own.iter().all(|(partition, own)| {
+            let bronze = bronze.get(partition).copied().unwrap_or_default();
+            *own == bronze || (windowed && *own < bronze)
+        })
+    }
+
     /// Rows that came too late for one of their windows, by table.
     #[must_use]
     pub fn late_rows(&self) -> BTreeMap<String, u64> {
@@ -110,7 +123,9 @@ impl EpochObserver for Observer {
             if let Some(batch) = &sink.dirty {
                 windows.extend(dirty_windows(table, batch)?);
             }
-            if table == CORRECTIONS {
+            // Told again after a restart: what it made dirty may be in the set already, and its files compacted away.
+            let added = epoch.replayed && self.dirty.epoch().map_err(external)? == epoch.epoch;
+            if table == CORRECTIONS && !added {
                 for batch in
                     self.tables.writer(table).and_then(|t| staged_rows(&t, &sink.staged)).map_err(external)?
                 {
@@ -129,6 +144,10 @@ impl EpochObserver for Observer {
     async fn committed(&self, epoch: &EpochSummary) -> Result<()> {
         {
             let mut progress = self.progress();
+            if epoch.replayed {
+                // Of the jobs that go on: one that starts anew has not come as far as its table's old version.
+                *progress = Progress::default();
+            }
             progress.committed = epoch.epoch;
             for sink in &epoch.sinks {
                 let Some(table) = table_of(&sink.options) else { continue };

@@ -12,7 +12,11 @@ use std::{
 
 use arrow::datatypes::Schema;
 
-use crate::{Error, Table, table::stored_schema, versions::Versions};
+use crate::{
+    Error, Table,
+    table::{is_made, stored_schema},
+    versions::Versions,
+};
 
 /// The tables under `lake/`.
 #[derive(Debug)]
@@ -81,8 +85,11 @@ impl Tables {
         Ok(table)
     }
 
-    /// What nobody has committed to is as good as new.
+    /// What nobody has committed to is as good as new, and what was named and never made.
     async fn is_unused(&self, name: &str, folder: &Path, schema: &Schema) -> Result<bool, Error> {
+        if !is_made(folder) {
+            return Ok(true);
+        }
         let table = Table::open_existing(name, folder).await?;
         Ok(table.committed().await?.is_none() && table.has_columns(schema))
     }

@@ -26,6 +26,7 @@ const JOBS: &[(&str, &str)] = &[
     ("daily_parts", include_str!("../../../sql/jobs/daily_parts.sql")),
     ("trend_parts", include_str!("../../../sql/jobs/trend_parts.sql")),
     ("memories", include_str!("../../../sql/jobs/memories.sql")),
+    ("spells", include_str!("spells.sql")),
 ];
 
 /// What outlives a node.
@@ -105,11 +106,16 @@ impl Node {
 
     /// Waits until the jobs have read all that they are shown, or have failed.
     pub(super) async fn settle(&self) {
-        while !self.durable.log.quiet() && !self.jobs.status().finished {
+        // Jobs that define the source in another way have readers of their own: look again before believing it.
+        let mut quiet = 0;
+        while quiet < 3 && !self.jobs.status().finished {
             for _ in 0..32 {
                 tokio::task::yield_now().await;
             }
-            tokio::time::sleep(std::time::Duration::from_micros(200)).await;
+            quiet = if self.durable.log.quiet() { quiet + 1 } else { 0 };
+            if quiet == 0 {
+                tokio::time::sleep(std::time::Duration::from_micros(200)).await;
+            }
         }
     }
 }

@@ -22,7 +22,8 @@ use crate::{
 
 /// Bytes of inbox that one pass takes.
 const PASS_BYTES: usize = 4 << 20;
-/// Longest pause between two tries after the log failed.
+/// Pause after the log has failed once, and the longest while it goes on failing.
+const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
 /// The stage's dependencies, shared by its partitions.
@@ -40,10 +41,10 @@ impl Admit {
     /// Serves one partition until `stop` turns true. A failing log is tried again with growing pauses:
     /// what is acknowledged waits in the inbox.
     pub async fn run(self, partition: u32, mut stop: watch::Receiver<bool>) {
-        let mut pause = Duration::from_millis(50);
+        let mut pause = RETRY_MIN;
         while !*stop.borrow() {
             let served = tokio::select! {
-                served = self.serve(partition) => served,
+                served = self.serve(partition, &mut pause) => served,
                 _ = stop.wait_for(|stop| *stop) => return,
             };
             if let Err(error) = served {
@@ -54,10 +55,11 @@ impl Admit {
         }
     }
 
-    async fn serve(&self, partition: u32) -> Result<(), Error> {
+    async fn serve(&self, partition: u32, pause: &mut Duration) -> Result<(), Error> {
         let mut position = self.log.position(partition).await?;
         loop {
             position = self.step(partition, position, self.heartbeat).await?;
+            *pause = RETRY_MIN;
         }
     }
 
