@@ -17,7 +17,7 @@ const KILLS_KAFKA: u64 = 40;
 /// Kills in a row on one home; then the next one begins from nothing.
 const KILLS_A_HOME: u64 = 50;
 /// Where a process is killed, apart from random moments, and how often it may pass there before.
-const FAILPOINTS: [(&str, u64); 17] = [
+const FAILPOINTS: [(&str, u64); 18] = [
     ("before admit", 8),
     ("after admit", 8),
     ("after stage", 12),
@@ -33,6 +33,7 @@ const FAILPOINTS: [(&str, u64); 17] = [
     ("after repair", 4),
     ("before naming", 8),
     ("after naming", 8),
+    ("after creation", 8),
     ("before switch", 1),
     ("during switch", 1),
 ];
@@ -175,10 +176,10 @@ async fn kills_lose_and_double_nothing() {
         let mut target = Target::new();
         for round in first..kills.min(first + KILLS_A_HOME) {
             // A fresh home first: its tables get their names. Then a changed job now and then.
-            let mut failpoint = FAILPOINTS.get(usize::try_from(dice.below(22)).unwrap());
+            let mut failpoint = FAILPOINTS.get(usize::try_from(dice.below(24)).unwrap());
             if round == first || dice.below(6) == 0 {
                 target.change_job();
-                failpoint = FAILPOINTS.get(usize::try_from(13 + dice.below(4)).unwrap());
+                failpoint = FAILPOINTS.get(usize::try_from(13 + dice.below(5)).unwrap());
             }
             let failpoint = failpoint.map(|(name, passes)| format!("{name}@{}", 1 + dice.below(*passes)));
             early += u64::from(!target.round(&mut dice, failpoint).await);

@@ -97,14 +97,14 @@ fn simulate(seed: u64) -> (u64, u64, BTreeMap<String, (u64, u64)>) {
     let lives = 2 + world.dice.below(5);
     for life in 0..lives {
         let one_in = [0, 30, 150, 600][usize::try_from(world.dice.below(4)).unwrap()];
-        let within = [60, 400][usize::try_from(world.dice.below(2)).unwrap()];
-        let dies_at = (world.dice.below(4) > 0).then(|| 1 + world.dice.below(within));
+        let within = [60, 300, 1_000][usize::try_from(world.dice.below(3)).unwrap()];
+        let dies_at = (world.dice.below(3) > 0).then(|| 1 + world.dice.below(within));
         faults.begin(Plan { seed: seed ^ (life << 32), one_in, dies_at });
         in_a_process_of_its_own(async {
             tokio::select! {
                 biased;
                 () = faults.death() => {}
-                () = live(&mut world, &durable) => {}
+                () = live(&mut world, &durable, &faults) => {}
             }
         });
     }
@@ -132,7 +132,7 @@ fn options(dice: &mut Dice) -> PipelineOptions {
     }
 }
 
-async fn live(world: &mut World, durable: &Arc<Durable>) {
+async fn live(world: &mut World, durable: &Arc<Durable>, faults: &Faults) {
     let options = options(&mut world.dice);
     let mut node = match Node::start(durable, options).await {
         Ok(node) => node,
@@ -171,8 +171,22 @@ async fn live(world: &mut World, durable: &Arc<Durable>) {
             node.revive().await;
         }
     }
-    if world.dice.below(2) == 0 {
-        let _ = node.jobs.stop_at_checkpoint().await;
+    match world.dice.below(3) {
+        0 => {
+            let _ = node.jobs.stop_at_checkpoint().await;
+        }
+        1 => {
+            // The process is well again: it goes on without a restart.
+            faults.begin(Plan::default());
+            assert!(node.revive().await, "the jobs start again in the same process");
+            durable.log.show(4);
+            node.settle().await;
+            node.jobs.checkpoint().await.unwrap();
+            node.repair.drain().await.unwrap();
+            tidy(&node, world).await;
+        }
+        // It is killed.
+        _ => {}
     }
 }
 
