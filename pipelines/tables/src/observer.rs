@@ -212,3 +212,63 @@ fn missing(table: &str, column: &str) -> Error {
 fn external(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::connector("keeping the set of dirty windows", true, error)
 }
+
+#[cfg(test)]
+mod tests {
+    use crave_flow::{SinkEpoch, SourceOffset};
+    use serde_json::json;
+
+    use super::*;
+
+    fn observer(folder: &std::path::Path) -> Observer {
+        let dirty = Dirty::open(&folder.join("dirty")).unwrap();
+        Observer::new(Arc::new(Tables::new(&folder.join("lake"))), Arc::new(dirty), Arc::default())
+    }
+
+    fn source(job: &str, partition: usize, offset: u64) -> SourceOffset {
+        let (job, table) = (job.to_owned(), "events".to_owned());
+        SourceOffset { job, table, partition, offset: Some(offset), watermark_ns: 0 }
+    }
+
+    #[tokio::test]
+    async fn corrections_that_are_known_are_not_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let observer = observer(folder.path());
+        observer.dirty.add(5, [], []).unwrap();
+        let told = |epoch: u64| EpochSummary {
+            epoch,
+            sinks: vec![SinkEpoch {
+                job: CORRECTIONS.into(),
+                table: "out".into(),
+                options: BTreeMap::from([("path".into(), "lake/corrections".into())]),
+                watermark_ns: 0,
+                dirty: None,
+                late_rows: 0,
+                staged: json!({ "files": [{ "name": "compacted-away.parquet" }] }),
+            }],
+            sources: Vec::new(),
+            replayed: true,
+        };
+        observer.decided(&told(5)).await.unwrap();
+        assert!(observer.decided(&told(6)).await.is_err(), "an epoch that was not added is read");
+    }
+
+    #[tokio::test]
+    async fn a_job_is_level_with_bronze_where_both_have_read_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let observer = observer(folder.path());
+        for (own, level, windowed) in [([5, 7], true, true), ([5, 6], false, true), ([6, 6], false, false)] {
+            let sources = [("events", [5, 7]), ("own", own)];
+            let sources = sources.iter().flat_map(|(job, at)| (0..2).map(move |p| source(job, p, at[p])));
+            let summary =
+                EpochSummary { epoch: 1, sinks: Vec::new(), sources: sources.collect(), replayed: true };
+            observer.committed(&summary).await.unwrap();
+            assert_eq!(
+                (observer.is_level("own", false), observer.is_level("own", true)),
+                (level, windowed),
+                "{own:?}"
+            );
+        }
+        assert!(!observer.is_level("another", true), "nothing is known of it");
+    }
+}

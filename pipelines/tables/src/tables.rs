@@ -203,6 +203,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_table_that_was_named_and_never_made_is_made() {
+        let lake = tempfile::tempdir().unwrap();
+        let named = Versions::new(lake.path()).begin("t").unwrap();
+        for half_made in [false, true] {
+            if half_made {
+                fs::create_dir_all(named.join("_delta_log")).unwrap();
+            }
+            let tables = Tables::new(lake.path());
+            let table = tables.open("t", &sink(&["a"]), false).await.unwrap();
+            assert_eq!((table.folder(), tables.building().len()), (named.as_path(), 0));
+            fs::remove_dir_all(named.join("_delta_log")).unwrap();
+        }
+    }
+
+    #[tokio::test]
     async fn a_job_finds_its_table_and_a_changed_one_gets_its_own() {
         let lake = tempfile::tempdir().unwrap();
         let open = async |columns: &[&str], resumed| {
