@@ -9,7 +9,7 @@
 //! (files are written on tokio's blocking threads), nor, where the node dies while several tables are written, which
 //! of them had got how far. A failure therefore comes again with its seed nearly always, not always.
 //!
-//! `SIM_SEEDS=N` runs seeds 1 to N (default 12), after those of `failed_seeds.txt`; `SIM_SEED=S` runs one.
+//! `SIM_SEEDS=N` runs seeds 1 to N (default 8), after those of `failed_seeds.txt`; `SIM_SEED=S` runs one.
 
 mod check;
 mod faults;
@@ -49,7 +49,7 @@ fn seeds_lose_and_double_nothing() {
         None => {
             let failed = std::fs::read_to_string(&kept).unwrap();
             let failed = failed.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok());
-            failed.chain(1..=number("SIM_SEEDS").unwrap_or(12)).collect()
+            failed.chain(1..=number("SIM_SEEDS").unwrap_or(8)).collect()
         }
     };
     let mut struck = BTreeMap::<String, (u64, u64)>::new();
