@@ -17,7 +17,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::jobs;
 use crate::{config::Config, home::Home};
 
-/// Longest pause between two starts.
+/// Pause before the jobs that have failed start again, and the longest while they go on failing.
+const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
 pub(super) struct Streams {
@@ -92,8 +93,9 @@ impl Streams {
         mut deploys: mpsc::Receiver<Deploy>,
         mut stop: watch::Receiver<bool>,
     ) {
-        let (mut handle, mut pause) = (first, Duration::from_millis(200));
+        let (mut handle, mut pause) = (first, RETRY_MIN);
         loop {
+            let began_at = handle.status().epoch;
             let asked = async {
                 let _ = stop.wait_for(|stop| *stop).await;
             };
@@ -129,6 +131,9 @@ impl Streams {
             };
             if let Err(error) = failed {
                 tracing::error!(%error, cause = ?error, "the streaming jobs failed");
+            }
+            if handle.status().epoch > began_at {
+                pause = RETRY_MIN;
             }
             let reason = "the streaming jobs failed and start again; see the log";
             health.send_if_modified(|health| health.set("flow", Some(reason.into())));

@@ -13,6 +13,7 @@ mod insight;
 mod operator;
 mod parts;
 mod rebuild;
+mod simulation;
 mod spine;
 mod support;
 mod tenancy;

@@ -163,6 +163,7 @@ impl Drop for Server {
 }
 
 /// Deterministic ids and choices of one test.
+#[derive(Debug)]
 pub(crate) struct Dice(u64);
 
 impl Dice {

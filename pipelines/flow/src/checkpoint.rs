@@ -18,7 +18,7 @@ use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, SourceOffset};
+use crate::{Error, Result, SourceOffset, failpoint};
 
 /// Version of the format that is written. Version 2: a stage has several state tables, and a run names its own.
 pub(crate) const VERSION: u32 = 2;
@@ -275,12 +275,18 @@ fn put_local(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     use std::io::Write;
     let path = folder.join(name);
     let temporary = folder.join(format!(".{name}.tmp"));
+    let failed = |e| Error::io(format!("writing {}", path.display()), e);
     let write = || -> std::io::Result<()> {
         let mut file = std::fs::File::create(&temporary)?;
         file.write_all(bytes)?;
-        file.sync_all()?;
+        file.sync_all()
+    };
+    let publish = || -> std::io::Result<()> {
         std::fs::rename(&temporary, &path)?;
         std::fs::File::open(folder)?.sync_all()
     };
-    write().map_err(|e| Error::io(format!("writing {}", path.display()), e))
+    write().map_err(failed)?;
+    failpoint("before rename")?;
+    publish().map_err(failed)?;
+    failpoint("after rename")
 }

@@ -31,6 +31,7 @@ mod debezium;
 mod error;
 mod exchange;
 mod explain;
+mod failpoint;
 mod functions;
 mod keyed;
 mod locate;
@@ -52,6 +53,7 @@ pub use connector::{
 pub use connectors::{Blackhole, Filesystem, Impulse, SingleFile};
 pub use error::{Error, ErrorKind, Location, Result};
 pub use explain::PlanNode;
+pub use failpoint::{Striker, failpoint, strike_failpoints};
 pub use pipeline::{JobStart, JobStatus, Pipeline, PipelineHandle, PipelineOptions, PipelineStatus};
 pub use program::{KeyColumn, Output, Program};
 pub use table::{Generated, TableDef, TableKind, Watermark};

@@ -15,6 +15,6 @@ mod step;
 
 pub(crate) use called::{Planner, called, calls_first, has_call};
 pub(crate) use compile::{Branch, BranchOrigin, JobPlan, LateKeys, SinkPlan, Stage, as_changes, compile_job};
-pub(crate) use lineage::{Origin, Origins, is_updating, leaves, origins, windows_of_rows};
+pub(crate) use lineage::{Origin, Origins, has_every_window, is_updating, leaves, origins, windows_of_rows};
 pub(crate) use rewrite::{Rewriter, Target};
 pub(crate) use step::{Step, run_steps};

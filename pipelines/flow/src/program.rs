@@ -21,7 +21,7 @@ use crate::parse::{Insert, Parsed, parse};
 use crate::pipeline::SourceExprs;
 use crate::plan::{
     JobPlan, LateKeys, Origin, Origins, Planner, Rewriter, SinkPlan, Target, as_changes, called, calls_first,
-    compile_job, has_call, is_updating, leaves, origins, windows_of_rows,
+    compile_job, has_call, has_every_window, is_updating, leaves, origins, windows_of_rows,
 };
 use crate::{Error, Functions, Location, PlanNode, Result, TableDef, TableKind, WindowKind, functions};
 
@@ -45,6 +45,8 @@ pub struct Output {
     pub window_end: Option<String>,
     /// Columns of the sink that are group keys: with the window they name a row.
     pub keys: Vec<KeyColumn>,
+    /// Each window of its source's rows, by key, has a row: no HAVING, join or rank leaves one out.
+    pub every_window: bool,
     /// Its rows come and go: the sink is given Debezium changes.
     pub updating: bool,
 }
@@ -136,7 +138,7 @@ impl Program {
                 None => {
                     let changes = table.writes_changes();
                     let origins = &columns[columns.len() - 1].origins;
-                    outputs.push(output(&table, windows_of_rows(&query), origins, updating));
+                    outputs.push(output(&table, &query, origins, updating));
                     plan.sinks.push(SinkPlan { table, inputs, changes });
                 }
             }
@@ -421,7 +423,8 @@ struct SinkColumns {
     origins: Vec<Origins>,
 }
 
-fn output(table: &TableDef, windows: Option<WindowKind>, origins: &[Origins], updating: bool) -> Output {
+fn output(table: &TableDef, query: &LogicalPlan, origins: &[Origins], updating: bool) -> Output {
+    let windows = windows_of_rows(query);
     let name = |i: usize| table.physical.field(i).name().clone();
     let column = |o: Origin| origins.iter().position(|x| x.values().any(|v| *v == o)).map(name);
     // The first column that holds a key stands for it.
@@ -443,6 +446,7 @@ fn output(table: &TableDef, windows: Option<WindowKind>, origins: &[Origins], up
         window_end: column(Origin::WindowEnd).filter(|_| windows.is_some()),
         keys,
         table: table.clone(),
+        every_window: has_every_window(query),
         updating,
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
-use crave_flow::{Connector, Error, Result, Sink, SinkContext, Source, TableDef};
+use crave_flow::{Connector, Error, Result, Sink, SinkContext, Source, TableDef, failpoint};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -65,18 +65,17 @@ impl Sink for DeltaSink {
         let (rows, table) = (std::mem::take(&mut self.rows), Arc::clone(&self.table));
         let write = move || staged::write(table.folder(), table.name(), epoch, &rows);
         let file = tokio::task::spawn_blocking(write).await.map_err(external)?.map_err(external)?;
-        crate::failpoint("after stage");
+        failpoint("after stage")?;
         let Some(file) = file else { return Ok(serde_json::Value::Null) };
         serde_json::to_value(Staged { files: vec![file] }).map_err(external)
     }
 
     async fn commit(&mut self, epoch: u64, staged: &serde_json::Value) -> Result<()> {
-        crate::failpoint("before commit");
+        failpoint("before commit")?;
         let Staged { files } = serde_json::from_value(staged.clone()).map_err(external)?;
         let decided = self.decided.load(Ordering::Acquire);
         let _: commit::Commit = self.table.append(epoch, decided, &files).await.map_err(external)?;
-        crate::failpoint("after commit");
-        Ok(())
+        failpoint("after commit")
     }
 }
 

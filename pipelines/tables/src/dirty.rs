@@ -131,16 +131,27 @@ impl Dirty {
         Ok(closed)
     }
 
-    /// Takes windows out, durably, once their table holds the recomputed rows.
+    /// Takes windows out, durably, once their table holds the recomputed rows; puts others in, in the same step.
     ///
     /// # Errors
     /// When the disk fails; they are recomputed once more then, which does no harm.
-    pub fn remove(&self, windows: &[DirtyWindow]) -> Result<(), Error> {
+    pub fn replace(&self, done: &[DirtyWindow], later: &[DirtyWindow]) -> Result<(), Error> {
         let mut batch = self.db.batch().durability(Some(PersistMode::SyncData));
-        for window in windows {
+        for window in done {
             batch.remove(&self.windows, encode(window));
         }
+        for window in later {
+            batch.insert(&self.windows, encode(window), []);
+        }
         Ok(batch.commit()?)
+    }
+
+    /// Every window of `table`.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn of(&self, table: &str) -> Result<Vec<DirtyWindow>, Error> {
+        self.closed(table, i64::MAX, usize::MAX)
     }
 
     /// Windows by table: (closed and waiting for repair, not closed yet).
@@ -204,8 +215,9 @@ mod tests {
         assert_eq!(dirty.closed("daily", 10, 9).unwrap(), all[..1]);
         assert_eq!(dirty.closed("daily", 20, 9).unwrap(), all[..2]);
         assert_eq!(dirty.counts(|_| 10).unwrap()["daily"], (1, 1));
-        dirty.remove(&all[..1]).unwrap();
-        assert_eq!(dirty.closed("daily", 20, 9).unwrap(), all[1..2]);
+        dirty.replace(&all[..1], &[window("daily", "c", 15)]).unwrap();
+        assert_eq!(dirty.closed("daily", 20, 9).unwrap(), [all[1].clone(), window("daily", "c", 15)]);
+        assert_eq!(dirty.of("recency").unwrap(), all[2..]);
     }
 
     #[test]

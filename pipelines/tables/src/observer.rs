@@ -14,7 +14,7 @@ use arrow::{
     datatypes::{DataType, TimeUnit, TimestampMicrosecondType},
 };
 use async_trait::async_trait;
-use crave_flow::{EpochObserver, EpochSummary, Error, Result};
+use crave_flow::{EpochObserver, EpochSummary, Error, Result, failpoint};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::{Dirty, DirtyWindow, Tables, connector::staged_rows, dirty::PendingCorrection};
@@ -79,6 +79,19 @@ impl Observer {
         next.is_some_and(|&next| offset < next)
     }
 
+    /// Whether a repair of the job's table from `events` would add nothing that the job adds later (`windowed`: closed
+    /// windows get only late rows, which make them dirty again), and miss nothing that it has added.
+    pub(crate) fn is_level(&self, job: &str, windowed: bool) -> bool {
+        let progress = self.progress();
+        let (Some(bronze), Some(own)) = (progress.offsets.get("events"), progress.offsets.get(job)) else {
+            return false;
+        };
+        own.iter().all(|(partition, own)| {
+            let bronze = bronze.get(partition).copied().unwrap_or_default();
+            *own == bronze || (windowed && *own < bronze)
+        })
+    }
+
     /// Rows that came too late for one of their windows, by table.
     #[must_use]
     pub fn late_rows(&self) -> BTreeMap<String, u64> {
@@ -110,7 +123,9 @@ impl EpochObserver for Observer {
             if let Some(batch) = &sink.dirty {
                 windows.extend(dirty_windows(table, batch)?);
             }
-            if table == CORRECTIONS {
+            // Told again after a restart: what it made dirty may be in the set already, and its files compacted away.
+            let added = epoch.replayed && self.dirty.epoch().map_err(external)? == epoch.epoch;
+            if table == CORRECTIONS && !added {
                 for batch in
                     self.tables.writer(table).and_then(|t| staged_rows(&t, &sink.staged)).map_err(external)?
                 {
@@ -123,13 +138,16 @@ impl EpochObserver for Observer {
             let add = tokio::task::spawn_blocking(move || dirty.add(number, windows, corrections));
             add.await.map_err(external)?.map_err(external)?;
         }
-        crate::failpoint("after decision");
-        Ok(())
+        failpoint("after decision")
     }
 
     async fn committed(&self, epoch: &EpochSummary) -> Result<()> {
         {
             let mut progress = self.progress();
+            if epoch.replayed {
+                // Of the jobs that go on: one that starts anew has not come as far as its table's old version.
+                *progress = Progress::default();
+            }
             progress.committed = epoch.epoch;
             for sink in &epoch.sinks {
                 let Some(table) = table_of(&sink.options) else { continue };
@@ -193,4 +211,64 @@ fn missing(table: &str, column: &str) -> Error {
 
 fn external(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::connector("keeping the set of dirty windows", true, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use crave_flow::{SinkEpoch, SourceOffset};
+    use serde_json::json;
+
+    use super::*;
+
+    fn observer(folder: &std::path::Path) -> Observer {
+        let dirty = Dirty::open(&folder.join("dirty")).unwrap();
+        Observer::new(Arc::new(Tables::new(&folder.join("lake"))), Arc::new(dirty), Arc::default())
+    }
+
+    fn source(job: &str, partition: usize, offset: u64) -> SourceOffset {
+        let (job, table) = (job.to_owned(), "events".to_owned());
+        SourceOffset { job, table, partition, offset: Some(offset), watermark_ns: 0 }
+    }
+
+    #[tokio::test]
+    async fn corrections_that_are_known_are_not_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let observer = observer(folder.path());
+        observer.dirty.add(5, [], []).unwrap();
+        let told = |epoch: u64| EpochSummary {
+            epoch,
+            sinks: vec![SinkEpoch {
+                job: CORRECTIONS.into(),
+                table: "out".into(),
+                options: BTreeMap::from([("path".into(), "lake/corrections".into())]),
+                watermark_ns: 0,
+                dirty: None,
+                late_rows: 0,
+                staged: json!({ "files": [{ "name": "compacted-away.parquet" }] }),
+            }],
+            sources: Vec::new(),
+            replayed: true,
+        };
+        observer.decided(&told(5)).await.unwrap();
+        assert!(observer.decided(&told(6)).await.is_err(), "an epoch that was not added is read");
+    }
+
+    #[tokio::test]
+    async fn a_job_is_level_with_bronze_where_both_have_read_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let observer = observer(folder.path());
+        for (own, level, windowed) in [([5, 7], true, true), ([5, 6], false, true), ([6, 6], false, false)] {
+            let sources = [("events", [5, 7]), ("own", own)];
+            let sources = sources.iter().flat_map(|(job, at)| (0..2).map(move |p| source(job, p, at[p])));
+            let summary =
+                EpochSummary { epoch: 1, sinks: Vec::new(), sources: sources.collect(), replayed: true };
+            observer.committed(&summary).await.unwrap();
+            assert_eq!(
+                (observer.is_level("own", false), observer.is_level("own", true)),
+                (level, windowed),
+                "{own:?}"
+            );
+        }
+        assert!(!observer.is_level("another", true), "nothing is known of it");
+    }
 }

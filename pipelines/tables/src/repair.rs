@@ -4,6 +4,8 @@
 //! rows in one commit. Works in bounded chunks with the epoch gate closed, so that all tables stand at the
 //! same epoch and the stream's commits wait at most one chunk.
 
+mod sessions;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, PoisonError, RwLock},
@@ -15,7 +17,7 @@ use arrow::{
     datatypes::{DataType, TimestampMicrosecondType},
 };
 use async_trait::async_trait;
-use crave_flow::{Output, Program, WindowKind};
+use crave_flow::{Output, Program, WindowKind, failpoint};
 use datafusion::{
     common::ScalarValue,
     logical_expr::{Expr, col, lit},
@@ -120,10 +122,13 @@ impl Repair {
         for program in programs {
             for output in program.outputs() {
                 let Some(name) = table_of(&output.table.options) else { continue };
-                if let Some(WindowKind::Session { .. }) = output.windows {
+                let by_user = output.keys.iter().any(|key| key.column == "user_id");
+                if matches!(output.windows, Some(WindowKind::Session { .. }))
+                    && !(output.every_window && by_user)
+                {
                     return Err(Error::Invalid(format!(
-                        "table {name}: sessions have no bounds that a repair could recompute alone; keep the session \
-                         query in another sink, or group it by tumble or hop"
+                        "table {name}: a repair must see every session of a user: group by user_id too, and leave out \
+                         HAVING, joins and ranks; filter where you read the table"
                     )));
                 }
                 if name != "events" && name != CORRECTIONS {
@@ -199,12 +204,24 @@ impl Repair {
         let mut done = Repaired { corrections: self.resolve_corrections().await?, windows: 0 };
         for job in &self.jobs() {
             let _gate = self.tables.gate.lock().await;
+            if !self.is_ready(job).await? {
+                continue;
+            }
             let chunk = self.chunk(job)?;
             if chunk.is_empty() {
                 continue;
             }
-            self.recompute(job, &chunk).await?;
-            self.dirty.remove(&chunk)?;
+            let later = match job.windows() {
+                WindowKind::Session { gap_ns } => {
+                    self.recompute_sessions(job, &chunk, gap_ns / 1_000).await?
+                }
+                _ => {
+                    self.recompute(job, &chunk).await?;
+                    Vec::new()
+                }
+            };
+            failpoint("after repair")?;
+            self.dirty.replace(&chunk, &later)?;
             done.windows += chunk.len();
         }
         metrics::counter!("crave_repair_windows_total").increment(done.windows as u64);
@@ -225,6 +242,15 @@ impl Repair {
                 return Ok(total);
             }
         }
+    }
+
+    /// Whether the table may be compared with `events` as both are now: both have read the log equally far, and a table
+    /// that was begun anew has been written by its own job.
+    async fn is_ready(&self, job: &Job) -> Result<bool, Error> {
+        if !self.observer.is_level(job.program.name(), job.output.windows.is_some()) {
+            return Ok(false);
+        }
+        Ok(!self.tables.building().contains(&job.name) || self.table(job)?.committed().await?.is_some())
     }
 
     fn chunk(&self, job: &Job) -> Result<Vec<DirtyWindow>, Error> {
@@ -248,17 +274,21 @@ impl Repair {
         let (starts, ends) = job.bounds();
         let below = if starts == ends { col(ends).lt(instant(end)) } else { col(ends).lt_eq(instant(end)) };
         let rectangle = of_users.and(col(starts).gt_eq(instant(start))).and(below);
-        let failed = |doing| Error::data(job.name.as_str(), doing);
-        let rows = computed.filter(rectangle.clone()).map_err(failed("recomputing"))?;
-        let rows = Box::pin(rows.collect()).await.map_err(failed("recomputing"))?;
+        let rows = rows_of(job, computed, rectangle.clone()).await?;
+        self.replace(job, rectangle, rows).await
+    }
+
+    /// Puts recomputed rows in the place of those that match, once their followers know.
+    async fn replace(&self, job: &Job, matching: Expr, rows: Vec<RecordBatch>) -> Result<(), Error> {
         let table = self.table(job)?;
         let rows = rows.iter().map(|batch| table.conform(batch)).collect::<Result<Vec<_>, _>>()?;
         if self.followers.follow(job.name.as_str()) {
-            let before = stored(&table, rectangle.clone()).await?;
+            let before = stored(&table, matching.clone()).await?;
             let told = self.followers.replacing(job.name.as_str(), self.observer.committed(), &before, &rows);
             told.await.map_err(Error::data(job.name.as_str(), "telling what follows its rows"))?;
         }
-        table.replace(rectangle, rows).await
+        failpoint("before repair")?;
+        table.replace(matching, rows).await
     }
 
     /// The job's SQL in batch over `events_current`, in the stored column types.
@@ -336,6 +366,7 @@ impl Repair {
                 }));
             }
         }
+        failpoint("before resolve")?;
         self.dirty.resolve(&known, &windows.into_iter().collect::<Vec<_>>())?;
         Ok(known.len())
     }
@@ -380,6 +411,13 @@ impl Repair {
     }
 }
 
+/// The computed rows that match.
+async fn rows_of(job: &Job, computed: DataFrame, matching: Expr) -> Result<Vec<RecordBatch>, Error> {
+    let failed = |doing| Error::data(job.name.as_str(), doing);
+    let rows = computed.filter(matching).map_err(failed("recomputing"))?;
+    Box::pin(rows.collect()).await.map_err(failed("recomputing"))
+}
+
 /// The table's rows that match.
 async fn stored(table: &Table, matching: Expr) -> Result<Vec<RecordBatch>, Error> {
     let context = SessionContext::new();
@@ -398,6 +436,11 @@ fn instant(micros: i64) -> Expr {
 }
 
 impl Repair {
+    /// Windows of the table that are still to be repaired.
+    pub(crate) fn still_dirty(&self, job: &Job) -> Result<Vec<DirtyWindow>, Error> {
+        self.dirty.of(&job.name)
+    }
+
     pub(crate) fn gate(&self) -> &tokio::sync::Mutex<()> {
         &self.tables.gate
     }

@@ -4,7 +4,10 @@ use std::{
     collections::HashMap,
     fs::{self, File},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,6 +16,7 @@ use arrow::{
     compute::cast,
     datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit},
 };
+use crave_flow::failpoint;
 use datafusion::{catalog::TableProvider, logical_expr::Expr, prelude::SessionContext};
 use deltalake::{
     DeltaTable, DeltaTableBuilder, TableProperty,
@@ -23,7 +27,7 @@ use deltalake::{
     },
     protocol::{DeltaOperation, SaveMode},
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{
     Error,
@@ -44,6 +48,8 @@ pub struct Table {
     schema: SchemaRef,
     app_id: String,
     delta: Mutex<DeltaTable>,
+    /// A write has begun and was not seen to end: the log may hold more than `delta` knows.
+    unsure: AtomicBool,
 }
 
 impl std::fmt::Debug for Table {
@@ -59,8 +65,10 @@ impl Table {
     /// When the folder cannot be read or written, or holds a table with other columns.
     pub async fn open(name: &str, folder: &Path, schema: SchemaRef) -> Result<Self, Error> {
         fs::create_dir_all(folder).map_err(Error::file(folder, "making the table's folder"))?;
-        if !folder.join("_delta_log").exists() {
+        if !is_made(folder) {
             create(handle(name, folder)?, name, &schema).await?;
+            failpoint("after creation")?;
+            sync_log(folder, 0)?;
         }
         let table = Self::open_existing(name, folder).await?;
         table.check_columns(&schema)?;
@@ -77,7 +85,8 @@ impl Table {
         delta.load().await.map_err(Error::delta(name, "reading its log"))?;
         let provider = delta.table_provider().await.map_err(Error::data(name, "planning a scan"))?;
         let app_id = format!("crave/{name}");
-        Ok(Self { name: name.into(), folder, schema: provider.schema(), app_id, delta: Mutex::new(delta) })
+        let (schema, delta) = (provider.schema(), Mutex::new(delta));
+        Ok(Self { name: name.into(), folder, schema, app_id, delta, unsure: AtomicBool::new(false) })
     }
 
     fn check_columns(&self, wanted: &Schema) -> Result<(), Error> {
@@ -174,8 +183,9 @@ impl Table {
         decided: Epoch,
         files: &[StagedFile],
     ) -> Result<Commit, Error> {
-        let mut delta = self.delta.lock().await;
+        let mut delta = self.begin_write().await?;
         if decide(self.committed_in(&delta).await?, decided, epoch)? == Commit::Skip {
+            self.end_write();
             return Ok(Commit::Skip);
         }
         let mut actions = Vec::with_capacity(files.len());
@@ -183,7 +193,7 @@ impl Table {
             staged::publish(&self.folder, file)?;
             actions.push(Action::Add(self.add(file)?));
         }
-        crate::failpoint("between publish and commit");
+        failpoint("between publish and commit")?;
         let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
         let version =
             i64::try_from(epoch).map_err(|_| Error::Invalid(format!("epoch {epoch} is too large")))?;
@@ -195,8 +205,10 @@ impl Table {
             builder.build(Some(snapshot.snapshot()), delta.log_store(), operation).await
         };
         let commit = commit.map_err(Error::delta(&self.name, "committing an epoch"))?;
-        self.sync_log(commit.version)?;
+        failpoint("between commit and sync")?;
+        sync_log(&self.folder, commit.version)?;
         delta.update_state().await.map_err(Error::delta(&self.name, "reading its log"))?;
+        self.end_write();
         Ok(Commit::Add)
     }
 
@@ -222,12 +234,19 @@ impl Table {
         })
     }
 
-    /// The object store does not sync what it writes; a checkpoint that is durable counts on this entry.
-    fn sync_log(&self, version: u64) -> Result<(), Error> {
-        let log = self.folder.join("_delta_log");
-        let entry = log.join(format!("{version:020}.json"));
-        File::open(&entry).and_then(|f| f.sync_all()).map_err(Error::file(&entry, "syncing"))?;
-        staged::sync_folder(&log)
+    /// Locks the table for one write. After one that failed half-way it takes in what the log holds by now: a commit
+    /// whose answer was lost must not be made again.
+    async fn begin_write(&self) -> Result<MutexGuard<'_, DeltaTable>, Error> {
+        let mut delta = self.delta.lock().await;
+        if self.unsure.swap(true, Ordering::AcqRel) {
+            delta.update_state().await.map_err(Error::delta(&self.name, "reading its log"))?;
+        }
+        Ok(delta)
+    }
+
+    /// The write has ended, and the table's state is that of its log.
+    fn end_write(&self) {
+        self.unsure.store(false, Ordering::Release);
     }
 
     /// Replaces the rows that match `predicate` by `batches`, in one commit.
@@ -235,7 +254,7 @@ impl Table {
     /// # Errors
     /// When a row does not match the predicate, or the store fails.
     pub async fn replace(&self, predicate: Expr, batches: Vec<RecordBatch>) -> Result<(), Error> {
-        let mut delta = self.delta.lock().await;
+        let mut delta = self.begin_write().await?;
         let next = if batches.iter().all(|b| b.num_rows() == 0) {
             let done = delta.clone().delete().with_predicate(predicate).await;
             done.map_err(Error::delta(&self.name, "deleting rows"))?.0
@@ -248,7 +267,9 @@ impl Table {
             write.await.map_err(Error::delta(&self.name, "replacing rows"))?
         };
         *delta = next;
-        self.sync_log(delta.version().unwrap_or_default())
+        sync_log(&self.folder, delta.version().unwrap_or_default())?;
+        self.end_write();
+        Ok(())
     }
 
     /// Runs one operation on the table as its only writer.
@@ -256,9 +277,10 @@ impl Table {
     where
         F: AsyncFnOnce(DeltaTable) -> Result<(DeltaTable, T), Error>,
     {
-        let mut delta = self.delta.lock().await;
+        let mut delta = self.begin_write().await?;
         let (next, result) = operation(delta.clone()).await?;
         *delta = next;
+        self.end_write();
         Ok(result)
     }
 
@@ -281,6 +303,20 @@ impl Table {
 
 fn names(schema: &Schema) -> Vec<&str> {
     schema.fields().iter().map(|field| field.name().as_str()).collect()
+}
+
+/// Whether the folder holds a table: one that was begun and never made has no entry in its log.
+pub(crate) fn is_made(folder: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(folder.join("_delta_log")) else { return false };
+    entries.filter_map(Result::ok).any(|e| e.path().extension().is_some_and(|extension| extension == "json"))
+}
+
+/// The object store does not sync what it writes; a checkpoint that is durable counts on this entry.
+fn sync_log(folder: &Path, version: u64) -> Result<(), Error> {
+    let log = folder.join("_delta_log");
+    let entry = log.join(format!("{version:020}.json"));
+    File::open(&entry).and_then(|f| f.sync_all()).map_err(Error::file(&entry, "syncing"))?;
+    staged::sync_folder(&log)
 }
 
 fn handle(name: &str, folder: &Path) -> Result<DeltaTable, Error> {

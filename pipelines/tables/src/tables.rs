@@ -12,7 +12,11 @@ use std::{
 
 use arrow::datatypes::Schema;
 
-use crate::{Error, Table, table::stored_schema, versions::Versions};
+use crate::{
+    Error, Table,
+    table::{is_made, stored_schema},
+    versions::Versions,
+};
 
 /// The tables under `lake/`.
 #[derive(Debug)]
@@ -81,8 +85,11 @@ impl Tables {
         Ok(table)
     }
 
-    /// What nobody has committed to is as good as new.
+    /// What nobody has committed to is as good as new, and what was named and never made.
     async fn is_unused(&self, name: &str, folder: &Path, schema: &Schema) -> Result<bool, Error> {
+        if !is_made(folder) {
+            return Ok(true);
+        }
         let table = Table::open_existing(name, folder).await?;
         Ok(table.committed().await?.is_none() && table.has_columns(schema))
     }
@@ -193,6 +200,21 @@ mod tests {
 
     fn sink(columns: &[&str]) -> Schema {
         Schema::new(columns.iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect::<Vec<_>>())
+    }
+
+    #[tokio::test]
+    async fn a_table_that_was_named_and_never_made_is_made() {
+        let lake = tempfile::tempdir().unwrap();
+        let named = Versions::new(lake.path()).begin("t").unwrap();
+        for half_made in [false, true] {
+            if half_made {
+                fs::create_dir_all(named.join("_delta_log")).unwrap();
+            }
+            let tables = Tables::new(lake.path());
+            let table = tables.open("t", &sink(&["a"]), false).await.unwrap();
+            assert_eq!((table.folder(), tables.building().len()), (named.as_path(), 0));
+            fs::remove_dir_all(named.join("_delta_log")).unwrap();
+        }
     }
 
     #[tokio::test]

@@ -1,5 +1,9 @@
 //! `crave verify`: the stored rows of every table equal its SQL in batch over `events_current` (FL-1).
 
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
+use crave_flow::WindowKind;
 use datafusion::{
     arrow::{
         array::AsArray as _,
@@ -11,7 +15,7 @@ use datafusion::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Repair, repair::Job};
+use crate::{DirtyWindow, Error, Repair, repair::Job};
 
 /// Floats may differ by this much, relative: the order of additions is not the same.
 const TOLERANCE: f64 = 1e-9;
@@ -57,14 +61,14 @@ impl Repair {
         let name = job.name.as_str();
         let failed = |doing| Error::data(name, doing);
         let table = self.table(job)?;
-        let (computed, stored, context) = {
+        let (computed, stored, context, open) = {
             // Pin all versions at one epoch; the comparison itself runs while the stream goes on.
             let _gate = self.gate().lock().await;
             let computed = self.batch(job, None, None).await?;
             let context = SessionContext::new_with_state(computed.clone().into_parts().0);
             table.register_store(&context).await?;
             let stored = context.read_table(table.provider().await?).map_err(failed("scanning"))?;
-            (computed, stored, context)
+            (computed, stored, context, self.still_dirty(job)?)
         };
         let closed = |frame: DataFrame| -> Result<DataFrame, datafusion::error::DataFusionError> {
             let at = self.closed_at(job);
@@ -80,6 +84,7 @@ impl Repair {
         };
         register("computed_rows", computed)?;
         register("stored_rows", stored)?;
+        context.register_batch("dirty_windows", dirty_windows(&open)?).map_err(failed("comparing"))?;
         let found = context.sql(&comparison(job, table.schema())).await.map_err(failed("comparing"))?;
         let found = Box::pin(found.collect()).await.map_err(failed("comparing"))?;
         let count = |column: usize| {
@@ -115,8 +120,18 @@ fn comparison(job: &Job, schema: &Schema) -> String {
         .map(|k| format!("coalesce(CAST({} AS VARCHAR), chr(1))", quoted(k)))
         .collect::<Vec<_>>()
         .join(", ");
+    // A session may close before a window that it overlaps can be repaired: it is not compared yet.
+    let (start, end) = job.bounds();
+    let repaired = match job.output.windows {
+        Some(WindowKind::Session { .. }) => format!(
+            " t WHERE NOT EXISTS (SELECT 1 FROM dirty_windows d WHERE d.user_id = t.user_id AND d.from_time < t.{} AND d.to_time > t.{})",
+            quoted(end),
+            quoted(start)
+        ),
+        _ => String::new(),
+    };
     let side = |table: &str| {
-        format!("SELECT *, concat_ws(chr(0x1f), {key}) AS row_key, row_number() OVER (PARTITION BY concat_ws(chr(0x1f), {key})) AS copy FROM {table}")
+        format!("SELECT *, concat_ws(chr(0x1f), {key}) AS row_key, row_number() OVER (PARTITION BY concat_ws(chr(0x1f), {key})) AS copy FROM {table}{repaired}")
             .replace("0x1f", "31")
     };
     let differs = |field: &arrow::datatypes::FieldRef| {
@@ -140,6 +155,22 @@ fn comparison(job: &Job, schema: &Schema) -> String {
         side("computed_rows"),
         side("stored_rows")
     )
+}
+
+/// The windows as a table: `user_id`, `from_time`, `to_time`.
+fn dirty_windows(windows: &[DirtyWindow]) -> Result<RecordBatch, Error> {
+    let users = StringArray::from_iter_values(windows.iter().map(|w| w.user_id.as_str()));
+    let times = |of: fn(&DirtyWindow) -> i64| {
+        let times = TimestampMicrosecondArray::from_iter_values(windows.iter().map(of));
+        Arc::new(times.with_timezone("UTC")) as ArrayRef
+    };
+    let (from, to) = (times(|w| w.start_us), times(|w| w.end_us));
+    RecordBatch::try_from_iter([
+        ("user_id", Arc::new(users) as ArrayRef),
+        ("from_time", from),
+        ("to_time", to),
+    ])
+    .map_err(Error::data("dirty windows", "comparing"))
 }
 
 fn quoted(name: &str) -> String {

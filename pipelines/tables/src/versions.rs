@@ -10,6 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crave_flow::failpoint;
+
 use crate::{Error, staged::sync_folder};
 
 const VERSIONS: &str = ".versions";
@@ -49,6 +51,7 @@ impl Versions {
         let id = uuid::Uuid::now_v7();
         let folder = self.lake.join(VERSIONS).join(format!("{name}-{id}"));
         fs::create_dir_all(&folder).map_err(Error::file(&folder, "making the table's folder"))?;
+        failpoint("before naming")?;
         let target = Path::new(VERSIONS).join(format!("{name}-{id}"));
         if self.lake.join(name).exists() {
             let links = self.lake.join(BUILDING);
@@ -57,6 +60,7 @@ impl Versions {
         } else {
             link(&target, &self.lake, name)?;
         }
+        failpoint("after naming")?;
         folder.canonicalize().map_err(Error::file(&folder, "finding"))
     }
 
@@ -64,7 +68,9 @@ impl Versions {
     pub(crate) fn switch(&self, name: &str) -> Result<(), Error> {
         let Some(built) = self.building(name) else { return Ok(()) };
         let version = built.file_name().unwrap_or_default();
+        failpoint("before switch")?;
         link(&Path::new(VERSIONS).join(version), &self.lake, name)?;
+        failpoint("during switch")?;
         let link = self.lake.join(BUILDING).join(name);
         fs::remove_file(&link).map_err(Error::file(&link, "removing"))
     }

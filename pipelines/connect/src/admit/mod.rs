@@ -9,6 +9,7 @@ mod decide;
 
 use std::{sync::Arc, time::Duration};
 
+use crave_flow::failpoint;
 use crave_schemas::{Admitted, Clock};
 pub use dead::DeadLetter;
 pub use decide::Counts;
@@ -21,7 +22,8 @@ use crate::{
 
 /// Bytes of inbox that one pass takes.
 const PASS_BYTES: usize = 4 << 20;
-/// Longest pause between two tries after the log failed.
+/// Pause after the log has failed once, and the longest while it goes on failing.
+const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
 /// The stage's dependencies, shared by its partitions.
@@ -39,10 +41,10 @@ impl Admit {
     /// Serves one partition until `stop` turns true. A failing log is tried again with growing pauses:
     /// what is acknowledged waits in the inbox.
     pub async fn run(self, partition: u32, mut stop: watch::Receiver<bool>) {
-        let mut pause = Duration::from_millis(50);
+        let mut pause = RETRY_MIN;
         while !*stop.borrow() {
             let served = tokio::select! {
-                served = self.serve(partition) => served,
+                served = self.serve(partition, &mut pause) => served,
                 _ = stop.wait_for(|stop| *stop) => return,
             };
             if let Err(error) = served {
@@ -53,16 +55,25 @@ impl Admit {
         }
     }
 
-    async fn serve(&self, partition: u32) -> Result<(), Error> {
+    async fn serve(&self, partition: u32, pause: &mut Duration) -> Result<(), Error> {
         let mut position = self.log.position(partition).await?;
         loop {
-            let records =
-                self.log.read(Topic::Inbox, partition, position, PASS_BYTES, self.heartbeat).await?;
-            position = if records.is_empty() {
-                self.beat(partition, position).await?
-            } else {
-                self.pass(partition, records).await?
-            };
+            position = self.step(partition, position, self.heartbeat).await?;
+            *pause = RETRY_MIN;
+        }
+    }
+
+    /// Admits what lies from `position` on, or tells the time when nothing has come for `wait`; gives the position to go
+    /// on from.
+    ///
+    /// # Errors
+    /// What the log says; the step is to be repeated from [`EventLog::position`] then.
+    pub async fn step(&self, partition: u32, position: Offset, wait: Duration) -> Result<Offset, Error> {
+        let records = self.log.read(Topic::Inbox, partition, position, PASS_BYTES, wait).await?;
+        if records.is_empty() {
+            self.beat(partition, position).await
+        } else {
+            self.pass(partition, records).await
         }
     }
 
@@ -100,7 +111,9 @@ impl Admit {
         });
         let (admission, counts): (Admission, Counts) = decided.await.map_err(|_| Error::Closed)??;
         let position = admission.position;
+        failpoint("before admit").map_err(|_| Error::Closed)?;
         self.log.admit(partition, admission).await?;
+        failpoint("after admit").map_err(|_| Error::Closed)?;
         counts.record();
         Ok(position)
     }

@@ -139,7 +139,7 @@ async fn open_sinks(
     Ok(all)
 }
 
-/// Tells and commits the newest epoch again.
+/// Tells and commits the newest epoch again, of the jobs that go on from it.
 async fn redo(
     newest: &Manifest,
     programs: &[Arc<Program>],
@@ -148,7 +148,11 @@ async fn redo(
     states: &[Option<&JobState>],
     sinks: &mut [Vec<Box<dyn Sink>>],
 ) -> Result<()> {
-    let summary = summary(newest, store, true).await?;
+    let mut summary = summary(newest, store, true).await?;
+    let resumed: BTreeSet<_> =
+        programs.iter().zip(states).filter(|(_, s)| s.is_some()).map(|(p, _)| p.name()).collect();
+    summary.sinks.retain(|sink| resumed.contains(sink.job.as_str()));
+    summary.sources.retain(|source| resumed.contains(source.job.as_str()));
     if let Some(observer) = observer {
         observer.decided(&summary).await?;
     }

@@ -205,3 +205,12 @@ pub(crate) fn windows_of_rows(plan: &LogicalPlan) -> Option<WindowKind> {
     let first = found.next()??;
     found.all(|other| other == Some(first)).then_some(first)
 }
+
+/// Whether the rows of a plan are those of a windowed aggregate, all of them.
+pub(crate) fn has_every_window(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Projection(p) => has_every_window(&p.input),
+        LogicalPlan::SubqueryAlias(a) => has_every_window(&a.input),
+        other => keyed_aggregate(other).is_some_and(|node| matches!(node.windows, Windows::Of { .. })),
+    }
+}

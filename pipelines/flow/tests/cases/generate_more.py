@@ -148,13 +148,13 @@ case("top_of_hops", "the best of each hop", [{"name": "events", "file": "events.
      BOUNDS + "who TEXT, total BIGINT, place BIGINT",
      RANKS.format(window="hop(INTERVAL '1 hour', INTERVAL '3 hours')", best=1), ranked(hopped(events, hour, 3 * hour), 3 * hour, 1))
 
-# Offsets of −12 to +14 hours around the turn of the year and of 1970.
+# Offsets of ±14 hours around the turn of the year and of 1970.
 offsets = []
 at = [datetime(1969, 12, 31, 23, 59, 59, 999000), datetime(1970, 1, 1), datetime(2024, 2, 29, 12), datetime(2025, 12, 31, 23, 30)]
 for i in range(600):
     t = at[i * 4 // 600] + timedelta(minutes=13 * (i % 150))
     offsets.append({"ts": t.isoformat(timespec="milliseconds") + "Z", "t": t, "id": i, "who": rng.choice("ab"), "n": i % 7,
-                    "tz_offset_min": rng.choice([-720, -210, 0, 345, 840])})
+                    "tz_offset_min": rng.choice([-840, -720, -210, 0, 345, 840])})
 offsets.sort(key=lambda r: r["t"])
 save("offsets.json", offsets)
 local = tumbled(offsets, day, lambda r: (r["who"], floor(r["t"] + r["tz_offset_min"] * minute, day)))
@@ -236,3 +236,10 @@ case("unnest_then_tumble", "elements of lists, counted by day", [{"name": "event
      "  SELECT tumble(INTERVAL '1 day') AS window, m, count(*) AS rows\n"
      "  FROM (SELECT unnest(make_array(n, 9 - n)) AS m FROM events) GROUP BY window, m)",
      [{"start": iso(s), "m": m, "rows": c} for (s, m), c in parts.items()])
+
+case("union_silent_side", "two sources in one window, one of which falls silent", both, BOUNDS + "who TEXT, rows BIGINT, total BIGINT",
+     "SELECT window.start, window.end, who, rows, total FROM (\n"
+     "  SELECT hop(INTERVAL '30 minutes', INTERVAL '2 hours') AS window, who, count(*) AS rows, sum(n) AS total FROM (\n"
+     "    SELECT who, n FROM events UNION ALL SELECT who, n FROM others) GROUP BY window, who)",
+     [{"start": iso(s), "end": iso(s + 2 * hour), "who": w, "rows": len(g), "total": sum(r["n"] for r in g)}
+      for (s, w), g in hopped(events + silent, 30 * minute, 2 * hour).items()])

@@ -11,6 +11,7 @@ mod cases;
 mod functions;
 mod jobs;
 mod old_checkpoints;
+mod random_query;
 mod refusals;
 mod silence;
 mod stream_equals_batch;

@@ -4,10 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::random_query::{self, COLUMNS, Query};
 use crate::support::memory::{Memory, Remember};
 use crate::support::repair::{left_by, repaired};
 use crate::support::{assert_same, json_rows};
-use arrow::array::{Int64Array, RecordBatch, StringArray, TimestampNanosecondArray};
+use arrow::array::{
+    BooleanArray, Date32Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray, TimestampNanosecondArray,
+};
 use crave_flow::{CheckpointStore, Connectors, JobStart, Pipeline, PipelineOptions, Program};
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
@@ -15,9 +19,12 @@ use proptest::prelude::*;
 
 type Row = (i64, Option<u8>, Option<i64>);
 
-const TABLES: &str = "
-CREATE TABLE source (ts TIMESTAMP NOT NULL, who TEXT, n BIGINT, WATERMARK FOR ts AS ts - INTERVAL '5 seconds')
-WITH (connector = 'memory', type = 'source');";
+fn tables() -> String {
+    format!(
+        "CREATE TABLE source (ts TIMESTAMP NOT NULL, {COLUMNS}, WATERMARK FOR ts AS ts - INTERVAL '5 seconds')
+         WITH (connector = 'memory', type = 'source');"
+    )
+}
 
 /// A query and the columns of the sink it writes to.
 const QUERIES: &[(&str, &str)] = &[
@@ -211,15 +218,46 @@ const UPDATING: &[(&str, &str)] = &[
     ),
 ];
 
+/// The rows of a source; the columns behind `n` follow from those before, NULL now and then.
 fn batch(program: &Program, rows: &[Row]) -> RecordBatch {
     let schema = program.sources().next().unwrap().physical.clone();
     let names = |k: u8| ["a", "b", "c", "d", "e"][usize::from(k % 5)];
+    let words = ["oak", "ash", "elm", "larch", "", "Äpfel"];
+    let other = |row: &Row, column: i64| {
+        let mixed = (row.0 * 31 + i64::from(row.1.unwrap_or(9)) * 7 + row.2.unwrap_or(11))
+            * (column * 2 + 13)
+            + column;
+        let value = (mixed ^ (mixed >> 5)).rem_euclid(1009);
+        (value % 8 != 0).then_some(value)
+    };
+    let small = |value: i64| i32::try_from(value).unwrap();
     RecordBatch::try_new(
         schema,
         vec![
             Arc::new(TimestampNanosecondArray::from_iter_values(rows.iter().map(|r| r.0 * 1_000_000_000))),
             Arc::new(rows.iter().map(|r| r.1.map(names)).collect::<StringArray>()),
             Arc::new(rows.iter().map(|r| r.2).collect::<Int64Array>()),
+            Arc::new(rows.iter().map(|r| other(r, 1).map(|v| small(v % 4) - 1)).collect::<Int32Array>()),
+            // Eighths, so that sums are exact in any order.
+            Arc::new(
+                rows.iter()
+                    .map(|r| other(r, 2).map(|v| f64::from(small(v % 700)) / 8.0))
+                    .collect::<Float64Array>(),
+            ),
+            Arc::new(rows.iter().map(|r| other(r, 3).map(|v| v % 3 == 0)).collect::<BooleanArray>()),
+            Arc::new(
+                rows.iter()
+                    .map(|r| other(r, 4).map(|v| words[usize::try_from(v % 6).unwrap()]))
+                    .collect::<StringArray>(),
+            ),
+            Arc::new(
+                rows.iter()
+                    .map(|r| other(r, 5).map(|v| v * 1_000_001))
+                    .collect::<TimestampMicrosecondArray>(),
+            ),
+            Arc::new(
+                rows.iter().map(|r| other(r, 6).map(|v| small(v % 3) + 20_000)).collect::<Date32Array>(),
+            ),
         ],
     )
     .unwrap()
@@ -227,19 +265,23 @@ fn batch(program: &Program, rows: &[Row]) -> RecordBatch {
 
 /// Runs a query over the rows, stopped and resumed at changing parallelism, and compares with the batch.
 async fn check(
-    (columns, sql): (&str, &str),
+    Query { columns, sql, updating }: &Query,
     partitions: &[Vec<Vec<Row>>],
     parallelism: &[usize],
     share: u64,
     crash: bool,
 ) {
-    let updating = UPDATING.iter().any(|q| q.1 == sql);
+    let updating = *updating;
     let format = if updating { ", format = 'debezium_json'" } else { "" };
     let what = sql;
     let sql = format!(
-        "{TABLES} CREATE TABLE sink ({columns}) WITH (connector = 'memory', type = 'sink'{format}); INSERT INTO sink {sql}"
+        "{} CREATE TABLE sink ({columns}) WITH (connector = 'memory', type = 'sink'{format}); INSERT INTO sink {sql}",
+        tables()
     );
-    let program = || async { Program::parse("job", &sql, &BTreeMap::new()).await.unwrap() };
+    let program = || async {
+        let parsed = Program::parse("job", &sql, &BTreeMap::new()).await;
+        parsed.unwrap_or_else(|error| panic!("{what}: {error} {error:?}"))
+    };
     let first = program().await;
     let data = partitions
         .iter()
@@ -325,6 +367,11 @@ fn block_on(future: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
 }
 
+fn fixed(updating: bool, index: usize) -> Query {
+    let (columns, sql) = if updating { UPDATING[index] } else { QUERIES[index] };
+    Query { columns: columns.into(), sql: sql.into(), updating }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: seeds(), ..ProptestConfig::default() })]
     #[test]
@@ -335,7 +382,7 @@ proptest! {
         share in 1u64..40,
         crash in any::<bool>(),
     ) {
-        block_on(check(QUERIES[query], &partitions, &parallelism, share, crash));
+        block_on(check(&fixed(false, query), &partitions, &parallelism, share, crash));
     }
 
     #[test]
@@ -346,7 +393,29 @@ proptest! {
         share in 1u64..40,
         crash in any::<bool>(),
     ) {
-        block_on(check(UPDATING[query], &partitions, &parallelism, share, crash));
+        block_on(check(&fixed(true, query), &partitions, &parallelism, share, crash));
+    }
+
+    #[test]
+    fn random_windowed_queries_equal_the_batch(
+        partitions in rows(),
+        query in any::<u64>(),
+        parallelism in proptest::collection::vec(1usize..4, 0..4),
+        share in 1u64..40,
+        crash in any::<bool>(),
+    ) {
+        block_on(check(&random_query::windowed(query), &partitions, &parallelism, share, crash));
+    }
+
+    #[test]
+    fn random_updating_queries_leave_the_rows_of_the_batch(
+        partitions in rows(),
+        query in any::<u64>(),
+        parallelism in proptest::collection::vec(1usize..4, 0..4),
+        share in 1u64..40,
+        crash in any::<bool>(),
+    ) {
+        block_on(check(&random_query::updating(query), &partitions, &parallelism, share, crash));
     }
 }
 
@@ -360,15 +429,16 @@ async fn every_query_over_the_same_rows() {
     };
     let batches =
         |from: i64| (0..12).map(|b| (0..8).map(|i| row(from + b * 8 + i)).collect()).collect::<Vec<_>>();
-    for query in QUERIES.iter().chain(UPDATING) {
-        check(*query, &[batches(0), batches(3)], &[1, 3], 20, true).await;
+    let all = (0..QUERIES.len()).map(|i| fixed(false, i)).chain((0..UPDATING.len()).map(|i| fixed(true, i)));
+    for query in all {
+        check(&query, &[batches(0), batches(3)], &[1, 3], 20, true).await;
     }
 }
 
 #[tokio::test]
 async fn a_changed_program_starts_afresh_and_others_keep_their_state() {
     let table = |name: &str| {
-        format!("{TABLES} CREATE TABLE {name} (n BIGINT) WITH (connector = 'memory', type = 'sink');")
+        format!("{} CREATE TABLE {name} (n BIGINT) WITH (connector = 'memory', type = 'sink');", tables())
     };
     let a = format!("{} INSERT INTO a SELECT n FROM source", table("a"));
     let b = format!("{} INSERT INTO b SELECT n FROM source WHERE n > 1", table("b"));
@@ -409,9 +479,10 @@ async fn a_changed_program_starts_afresh_and_others_keep_their_state() {
 #[tokio::test]
 async fn an_idle_partition_holds_time_back_only_without_a_timeout() {
     let sql = format!(
-        "{TABLES} CREATE TABLE sink (rows BIGINT) WITH (connector = 'memory', type = 'sink');
+        "{} CREATE TABLE sink (rows BIGINT) WITH (connector = 'memory', type = 'sink');
          INSERT INTO sink SELECT rows FROM (
-           SELECT tumble(INTERVAL '1 second') AS window, count(*) AS rows FROM source GROUP BY window)"
+           SELECT tumble(INTERVAL '1 second') AS window, count(*) AS rows FROM source GROUP BY window)",
+        tables()
     );
     for (timeout, expected) in [(None, 0), (Some(std::time::Duration::from_millis(20)), 2)] {
         let program = Program::parse("job", &sql, &BTreeMap::new()).await.unwrap();
@@ -433,8 +504,9 @@ async fn an_idle_partition_holds_time_back_only_without_a_timeout() {
 #[tokio::test]
 async fn a_failing_source_is_told_not_lost() {
     let sql = format!(
-        "{TABLES} CREATE TABLE sink (n BIGINT NOT NULL) WITH (connector = 'memory', type = 'sink');
-         INSERT INTO sink SELECT n FROM source"
+        "{} CREATE TABLE sink (n BIGINT NOT NULL) WITH (connector = 'memory', type = 'sink');
+         INSERT INTO sink SELECT n FROM source",
+        tables()
     );
     let program = Program::parse("job", &sql, &BTreeMap::new()).await.unwrap();
     let rows = batch(&program, &[(1000, None, None)]);
