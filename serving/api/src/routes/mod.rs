@@ -12,6 +12,8 @@ mod me;
 mod page;
 mod sql;
 
+pub use page::page_file;
+
 use axum::{
     Router,
     extract::DefaultBodyLimit,
