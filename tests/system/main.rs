@@ -9,6 +9,7 @@ mod crash;
 mod flow;
 mod imports;
 mod insight;
+mod live;
 mod operator;
 mod parts;
 mod rebuild;
