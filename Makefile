@@ -26,7 +26,7 @@ setup:
 
 dashboard: serving/dashboard/dist/index.html
 
-serving/dashboard/dist/index.html: $(shell find serving/dashboard/src serving/dashboard/public serving/dashboard/index.html serving/dashboard/package-lock.json -type f 2>/dev/null)
+serving/dashboard/dist/index.html: $(shell find serving/dashboard/src serving/dashboard/public serving/dashboard/index.html serving/dashboard/flow.html serving/dashboard/package-lock.json -type f 2>/dev/null)
 	cd serving/dashboard && npm ci --no-audit --no-fund && npm run build
 
 build: dashboard

@@ -71,6 +71,8 @@ pub(crate) struct Repair {
     pub(crate) interval: Duration,
     #[serde(with = "humantime_serde")]
     pub(crate) maintain_interval: Duration,
+    #[serde(with = "humantime_serde")]
+    pub(crate) verify_interval: Duration,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -128,10 +130,12 @@ impl Config {
         Ok(config)
     }
 
-    /// For a command that ends by itself: time is told often, so that windows close before it returns.
+    /// For a command that ends by itself: time is told often, so that windows close before it returns, and nothing is
+    /// begun on a schedule.
     pub(crate) fn one_shot(&self) -> Self {
         let heartbeat = self.log.heartbeat.min(Duration::from_millis(250));
-        Self { log: Log { heartbeat, ..self.log.clone() }, ..self.clone() }
+        let repair = Repair { verify_interval: Duration::ZERO, ..self.repair };
+        Self { log: Log { heartbeat, ..self.log.clone() }, repair, ..self.clone() }
     }
 
     fn check(&self) -> anyhow::Result<()> {

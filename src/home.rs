@@ -49,6 +49,11 @@ impl Home {
         self.folder.join("dirty")
     }
 
+    /// What the last verify found.
+    pub(crate) fn verified(&self) -> PathBuf {
+        self.folder.join("verified.json")
+    }
+
     pub(crate) fn checkpoints(&self) -> PathBuf {
         self.folder.join("checkpoints")
     }

@@ -135,6 +135,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Flow(Flow::Deploy(args)) => {
             commands::flow::deploy::run(&home, &config, &args, cli.json).await
         }
+        Command::Flow(Flow::Top(args)) => commands::flow::top::run(&home, &args, cli.json).await,
         Command::Deploy(args) => Box::pin(commands::deploy::run(&config, &args, cli.json)).await,
         Command::Doctor => commands::doctor::run(&home, &config, cli.json),
         Command::ExtractPdf => commands::extract::run(),

@@ -1,4 +1,4 @@
-// Builds the page into dist/: one HTML file and hashed assets, nothing inline, so that it runs under
+// Builds the pages into dist/: an HTML file each and hashed assets, nothing inline, so that it runs under
 // `default-src 'self'`. `npm run dev` serves it with /v1 passed on to dev/server.mjs.
 import { defineConfig } from "vite";
 import manifest from "./package.json" with { type: "json" };
@@ -10,6 +10,8 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: true,
+    // The person's page, and the operator's (`crave flow top --page`).
+    rolldownOptions: { input: ["index.html", "flow.html"] },
   },
   server: { proxy: { "/v1": "http://127.0.0.1:8787" } },
 });

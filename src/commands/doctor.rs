@@ -4,7 +4,7 @@ use std::{fs::File, io::Write as _, process::ExitCode, time::Duration};
 
 use serde_json::json;
 
-use crate::{config::Config, home::Home};
+use crate::{config::Config, home::Home, node::Verified};
 
 /// Syncs measured.
 const SYNCS: u32 = 50;
@@ -13,10 +13,12 @@ pub(crate) fn run(home: &Home, config: &Config, json: bool) -> anyhow::Result<Ex
     let free = home.lock().is_ok();
     let syncs_per_s = sync_rate(home)?;
     let slow = syncs_per_s < 50.0;
+    let verified = Verified::of(home);
+    let complaint = verified.as_ref().and_then(Verified::complaint);
     if json {
         println!(
             "{}",
-            json!({ "home": home.path(), "free": free, "fsync_per_s": syncs_per_s, "listen": config.server.listen, "memories": super::models::state(home) })
+            json!({ "home": home.path(), "free": free, "fsync_per_s": syncs_per_s, "listen": config.server.listen, "verified": verified, "memories": super::models::state(home) })
         );
     } else {
         println!(
@@ -30,8 +32,14 @@ pub(crate) fn run(home: &Home, config: &Config, json: bool) -> anyhow::Result<Ex
         );
         println!("listen    {}", config.server.listen);
         println!("memories  {}", super::models::state(home));
+        let proved = verified.as_ref().map_or("no verify yet".into(), |last| {
+            let at = chrono::DateTime::from_timestamp_millis(last.at_ms).unwrap_or_default();
+            let tables = format!("{} tables equal their SQL", last.verdicts.len());
+            format!("{} UTC: {}", at.format("%F %T"), complaint.clone().unwrap_or(tables))
+        });
+        println!("verified  {proved}");
     }
-    Ok(if slow { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if slow || complaint.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Durable 4 KiB writes a second.

@@ -9,6 +9,7 @@ mod memory;
 mod picture;
 mod progress;
 mod run;
+pub(crate) mod top;
 
 use std::{
     collections::BTreeMap,
@@ -29,6 +30,8 @@ pub(crate) enum Flow {
     Alone(Alone),
     /// Put the jobs of this home in force, those of the folder `flow.jobs` among them, while its server runs.
     Deploy(deploy::Args),
+    /// Show what the jobs of this home's server are doing: rows a second, backpressure, watermarks, late rows, state.
+    Top(top::Args),
 }
 
 /// What is done with one file, without a home.

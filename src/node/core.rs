@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use crave_api::Health;
 use crave_connect::log::{EventLog, Topic};
+use crave_flow::PipelineView;
 use crave_lake::Lake;
 use crave_schemas::Clock;
 use crave_tables::{Observer, Repair, Repaired, Tables, Verdict};
@@ -13,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{
     jobs::{Planned, plan},
     streams::Deploy,
+    verified::{self, Verified},
 };
 use crate::home::Home;
 
@@ -38,6 +40,7 @@ pub(super) struct Flow {
     /// The folder of jobs, where one is set.
     pub(super) jobs: Option<PathBuf>,
     pub(super) deploys: mpsc::Sender<Deploy>,
+    pub(super) view: watch::Receiver<Option<PipelineView>>,
 }
 
 impl Core {
@@ -70,10 +73,14 @@ impl Core {
         Ok(repair.drain().await?)
     }
 
-    /// Drains, then compares every table with its SQL in batch.
-    pub(crate) async fn verify(&self) -> anyhow::Result<Vec<Verdict>> {
+    /// Drains, then compares every table with its SQL in batch, on all cores or on `cores`; keeps and tells what was found.
+    pub(crate) async fn verify(&self, cores: Option<usize>) -> anyhow::Result<Vec<Verdict>> {
         self.drain().await?;
-        Ok(self.flow()?.repair.verify().await?)
+        let flow = self.flow()?;
+        let verdicts = flow.repair.verify(cores).await?;
+        let verified = Verified { at_ms: self.clock.now().timestamp_millis(), verdicts };
+        verified::record(&flow.home, &self.health, &verified);
+        Ok(verified.verdicts)
     }
 
     /// Waits until no table is built beside an old one.
@@ -103,7 +110,7 @@ impl Core {
         Ok(planned)
     }
 
-    fn flow(&self) -> anyhow::Result<&Flow> {
+    pub(super) fn flow(&self) -> anyhow::Result<&Flow> {
         self.flow.as_ref().context("this process does not run `flow`; ask the one that does")
     }
 

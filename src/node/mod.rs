@@ -9,10 +9,13 @@ mod jobs;
 mod log;
 mod markers;
 mod memories;
+mod metrics;
 mod parts;
 mod position;
 mod rebuild;
+mod status;
 mod streams;
+mod verified;
 
 use std::{
     fs::File,
@@ -24,7 +27,8 @@ use std::{
 use anyhow::Context as _;
 use crave_api::Health;
 use crave_connect::Admit;
-use crave_lake::Lake;
+use crave_flow::CheckpointStore;
+use crave_lake::{Engine, Lake};
 use crave_schemas::{Clock, SystemClock};
 use crave_tables::{DeltaConnector, Dirty, Observer, Repair, Tables};
 pub(crate) use dead::Dead;
@@ -32,10 +36,12 @@ pub(crate) use feeder::{BATCH_EVENTS, Fate};
 pub(crate) use jobs::{Planned, State, plan, texts as job_texts};
 pub(crate) use memories::open as open_memories;
 pub(crate) use parts::Part;
+pub(crate) use status::Status;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
 };
+pub(crate) use verified::Verified;
 
 pub(crate) use self::core::Core;
 use crate::{config::Config, home::Home};
@@ -68,7 +74,6 @@ impl Node {
         let dirty = Arc::new(Dirty::open(&home.dirty()).context("opening the set of dirty windows")?);
         let decided = Arc::new(AtomicU64::new(0));
         let observer = Arc::new(Observer::new(Arc::clone(&tables), Arc::clone(&dirty), Arc::clone(&decided)));
-        let lake = Arc::new(Lake::new(Arc::clone(&tables), config.sql.bounds())?);
         let health = Arc::new(watch::Sender::new(Health::default()));
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -87,6 +92,12 @@ impl Node {
                 Arc::clone(&observer),
                 Arc::clone(&repairer),
             );
+            if let Some(last) = Verified::of(home) {
+                health.send_modify(|health| {
+                    health.warn("verify", last.complaint());
+                });
+            }
+            let view = streams.view();
             let pipeline = streams.start().await.context("starting the streaming jobs")?;
             let (deploys, deploying) = mpsc::channel(1);
             tasks.spawn(streams.supervise(pipeline, Arc::clone(&health), deploying, stopping.clone()));
@@ -95,6 +106,7 @@ impl Node {
                 home: home.clone(),
                 jobs: config.flow.jobs().map(Path::to_owned),
                 deploys,
+                view,
             });
             let admit =
                 Admit { log: Arc::clone(&log), clock: Arc::clone(&clock), heartbeat: config.log.heartbeat };
@@ -129,8 +141,20 @@ impl Node {
                 stopping.clone(),
             ));
         }
-        tasks.spawn(background::probe(Arc::clone(&log), Arc::clone(&health), stopping));
+        tasks.spawn(background::probe(Arc::clone(&log), Arc::clone(&health), stopping.clone()));
+        let engine = Engine {
+            jobs: flow.as_ref().map(|flow: &core::Flow| flow.view.clone()),
+            checkpoints: Some(CheckpointStore::local(home.checkpoints())?),
+        };
+        let lake = Arc::new(Lake::beside(Arc::clone(&tables), config.sql.bounds(), engine)?);
         let core = Arc::new(Core { log, tables, observer, flow, lake, clock, health });
+        if core.flow.is_some() {
+            tasks.spawn(metrics::tell(Arc::clone(&core), stopping.clone()));
+            if !config.repair.verify_interval.is_zero() {
+                let interval = config.repair.verify_interval;
+                tasks.spawn(verified::scheduled(Arc::clone(&core), interval, stopping));
+            }
+        }
         Ok(Self { core, stop, tasks, _locks: locks })
     }
 

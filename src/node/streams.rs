@@ -9,7 +9,8 @@ use std::{
 use crave_api::Health;
 use crave_connect::{LogConnector, log::EventLog};
 use crave_flow::{
-    CheckpointStore, Connectors, EpochObserver, JobStart, Pipeline, PipelineHandle, PipelineOptions, Program,
+    CheckpointStore, Connectors, EpochObserver, JobStart, Pipeline, PipelineHandle, PipelineOptions,
+    PipelineView, Program,
 };
 use crave_tables::{DeltaConnector, Observer, Repair};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -28,6 +29,8 @@ pub(super) struct Streams {
     observer: Arc<Observer>,
     repair: Arc<Repair>,
     options: PipelineOptions,
+    /// To look at the jobs that run.
+    view: watch::Sender<Option<PipelineView>>,
 }
 
 /// Asks for a restart of the jobs with the SQL that is there now; answered when they run.
@@ -56,7 +59,13 @@ impl Streams {
             observer,
             repair,
             options,
+            view: watch::Sender::default(),
         }
+    }
+
+    /// The jobs that run, or ran last.
+    pub(super) fn view(&self) -> watch::Receiver<Option<PipelineView>> {
+        self.view.subscribe()
     }
 
     /// Starts all jobs from the newest checkpoint.
@@ -76,6 +85,7 @@ impl Streams {
         ))
         .await?;
         self.repair.set_programs(&programs)?;
+        self.view.send_replace(Some(handle.view()));
         for job in handle.status().jobs {
             match job.start {
                 JobStart::Resumed { epoch } => tracing::info!(job = job.job, epoch, "job resumed"),

@@ -1,10 +1,15 @@
 //! The side of the command: HTTP over the home's socket.
 
+use std::io::Cursor;
+
 use anyhow::Context as _;
+use arrow::ipc::reader::StreamReader;
+use crave_lake::{Answer, Scope};
 use crave_schemas::Event;
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 
+use super::{CUT, Question};
 use crate::{home::Home, node::Fate};
 
 /// A server's operator socket.
@@ -31,6 +36,19 @@ impl Client {
         answer(self.0.post(url("feed")).body(body)).await
     }
 
+    /// Rows come as an Arrow IPC stream.
+    pub(super) async fn query(&self, scope: &Scope, sql: &str) -> anyhow::Result<Answer> {
+        let user = match scope {
+            Scope::User(user) => Some(user.as_str().to_owned()),
+            Scope::Operator => None,
+        };
+        let question = Question { sql: sql.to_owned(), user };
+        let response = sent(self.0.post(url("sql")).json(&question)).await?;
+        let cut = response.headers().get(CUT).is_some_and(|cut| cut == "true");
+        let reader = StreamReader::try_new(Cursor::new(response.bytes().await?), None)?;
+        Ok(Answer { schema: reader.schema(), batches: reader.collect::<Result<_, _>>()?, cut })
+    }
+
     pub(super) async fn post<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         answer(self.0.post(url(path))).await
     }
@@ -45,10 +63,14 @@ fn url(path: &str) -> String {
     format!("http://crave/{path}")
 }
 
-async fn answer<T: DeserializeOwned>(request: RequestBuilder) -> anyhow::Result<T> {
+async fn sent(request: RequestBuilder) -> anyhow::Result<Response> {
     let response = request.send().await.context("the server of this home does not answer")?;
     if response.status() != StatusCode::OK {
         anyhow::bail!("{}", response.text().await?);
     }
-    response.json().await.context("the server of this home is of another version; restart it")
+    Ok(response)
+}
+
+async fn answer<T: DeserializeOwned>(request: RequestBuilder) -> anyhow::Result<T> {
+    sent(request).await?.json().await.context("the server of this home is of another version; restart it")
 }

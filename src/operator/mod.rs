@@ -7,16 +7,29 @@ mod client;
 mod serve;
 
 use crave_connect::DeadLetter;
+use crave_lake::{Answer, Scope};
 use crave_schemas::Event;
 use crave_tables::{Repaired, Verdict};
+use serde::{Deserialize, Serialize};
 
 use self::client::Client;
 pub(crate) use self::serve::listen;
 use crate::{
     config::Config,
     home::Home,
-    node::{Dead, Fate, Node, Part, Planned},
+    node::{Dead, Fate, Node, Part, Planned, Status},
 };
+
+/// A query as it travels.
+#[derive(Debug, Serialize, Deserialize)]
+struct Question {
+    sql: String,
+    /// Whose rows it sees; everybody's when absent.
+    user: Option<String>,
+}
+
+/// Whether rows beyond the bound were cut from an answer.
+const CUT: &str = "x-crave-truncated";
 
 /// A home's platform, here or in the server that runs on it.
 pub(crate) enum Operator {
@@ -59,7 +72,7 @@ impl Operator {
     /// See [`crate::node::Core::verify`].
     pub(crate) async fn verify(&self) -> anyhow::Result<Vec<Verdict>> {
         match self {
-            Self::Here(node) => node.verify().await,
+            Self::Here(node) => node.verify(None).await,
             Self::There(client) => client.post("verify").await,
         }
     }
@@ -77,6 +90,22 @@ impl Operator {
         match self {
             Self::Here(node) => node.deploy().await,
             Self::There(client) => client.post("deploy").await,
+        }
+    }
+
+    /// See [`crate::node::Core::status`].
+    pub(crate) async fn status(&self) -> anyhow::Result<Status> {
+        match self {
+            Self::Here(node) => node.status().await,
+            Self::There(client) => client.get("status").await,
+        }
+    }
+
+    /// Answers a query, also of what is in the memory of the jobs.
+    pub(crate) async fn query(&self, scope: &Scope, sql: &str) -> anyhow::Result<Answer> {
+        match self {
+            Self::Here(node) => Ok(node.lake.query(scope, sql, &[]).await?),
+            Self::There(client) => client.query(scope, sql).await,
         }
     }
 

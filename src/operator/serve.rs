@@ -11,14 +11,16 @@ use axum::{
     routing::{get, post},
 };
 use crave_connect::DeadLetter;
-use crave_schemas::Event;
+use crave_lake::{Scope, to_ipc};
+use crave_schemas::{Event, UserId};
 use crave_tables::{Repaired, Verdict};
 use serde::Deserialize;
 use tokio::net::UnixListener;
 
+use super::{CUT, Question};
 use crate::{
     home::Home,
-    node::{Core, Dead, Fate, Planned},
+    node::{Core, Dead, Fate, Planned, Status},
 };
 
 /// Bytes of one batch of events.
@@ -38,6 +40,8 @@ pub(crate) async fn listen(home: &Home, core: Arc<Core>) -> anyhow::Result<()> {
         .route("/drain", post(drain))
         .route("/verify", post(verify))
         .route("/plan", get(plan))
+        .route("/status", get(status))
+        .route("/sql", post(sql))
         .route("/deploy", post(deploy))
         .route("/dead", get(dead))
         .route("/dead/{name}", get(dead_letter))
@@ -81,7 +85,21 @@ async fn drain(State(core): State<Arc<Core>>) -> Answer<Repaired> {
 }
 
 async fn verify(State(core): State<Arc<Core>>) -> Answer<Vec<Verdict>> {
-    Ok(Json(core.verify().await?))
+    Ok(Json(core.verify(None).await?))
+}
+
+async fn status(State(core): State<Arc<Core>>) -> Answer<Status> {
+    Ok(Json(core.status().await?))
+}
+
+async fn sql(
+    State(core): State<Arc<Core>>,
+    Json(Question { sql, user }): Json<Question>,
+) -> Result<Response, Failed> {
+    let scope = user.map(UserId::new).transpose()?.map_or(Scope::Operator, Scope::User);
+    let answer = core.lake.query(&scope, &sql, &[]).await?;
+    let cut = if answer.cut { "true" } else { "false" };
+    Ok(([(CUT, cut)], to_ipc(&answer.schema, &answer.batches)?).into_response())
 }
 
 async fn plan(State(core): State<Arc<Core>>) -> Answer<Vec<Planned>> {

@@ -10,6 +10,7 @@ mod documents;
 mod flow;
 mod imports;
 mod insight;
+mod live;
 mod operator;
 mod parts;
 mod rebuild;

@@ -188,6 +188,10 @@ impl OperatorSpec for AggregateSpec {
         })
     }
 
+    fn can_be_looked_at(&self) -> bool {
+        matches!(self.windows, SpecWindows::Of(_))
+    }
+
     fn input_keys(&self, _: usize) -> Range<usize> {
         self.key_columns()
     }

@@ -25,6 +25,8 @@ pub(crate) const VERSION: u32 = 2;
 /// The oldest version that can still be read; what lies between is read by defaults of the fields added since.
 const VERSION_OLDEST: u32 = 1;
 const RESERVED: &str = "epochs.json";
+/// Looks for the newest checkpoint beside a pipeline that runs.
+const LOOKS_MAX: u32 = 5;
 
 /// Where checkpoints are kept.
 #[derive(Clone, Debug)]
@@ -52,6 +54,24 @@ pub(crate) struct JobState {
     pub(crate) sources: Vec<SourceOffset>,
     pub(crate) stages: Vec<StageState>,
     pub(crate) sinks: BTreeMap<String, SinkState>,
+    /// By source and table.
+    #[serde(default)]
+    pub(crate) late: Vec<LateRows>,
+}
+
+/// Rows of a source that came too late for windows of a table, since the job's state began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LateRows {
+    /// Name of the job.
+    pub job: String,
+    /// Name of the source in the job; several, where the rows of a window come from several.
+    pub source: String,
+    /// Name of the sink table in the job.
+    pub table: String,
+    /// How many.
+    pub rows: u64,
+    /// When a checkpoint last found more than the one before (ms since 1970, UTC).
+    pub last_seen_ms: Option<i64>,
 }
 
 /// One stage in a checkpoint.
@@ -111,26 +131,57 @@ impl CheckpointStore {
 
     /// The checkpoints there are, the newest last.
     pub(crate) async fn manifests(&self) -> Result<Vec<Manifest>> {
+        let names = self.names().await?;
+        let mut manifests = Vec::with_capacity(names.len());
+        for name in names {
+            manifests.push(self.manifest(&name).await?);
+        }
+        Ok(manifests)
+    }
+
+    async fn names(&self) -> Result<Vec<String>> {
         let mut names = self.list().await?;
         names.retain(|n| n.starts_with("checkpoint-") && n.ends_with(".json"));
         names.sort();
-        let mut manifests = Vec::with_capacity(names.len());
-        for name in names {
-            let bytes = self.get(&name).await?;
-            let bad = |message: String| Error::Checkpoint { name: name.clone(), message };
-            let manifest: serde_json::Value =
-                serde_json::from_slice(&bytes).map_err(|e| bad(format!("is not JSON: {e}")))?;
-            match manifest.get("version").and_then(serde_json::Value::as_u64) {
-                Some(v) if (u64::from(VERSION_OLDEST)..=u64::from(VERSION)).contains(&v) => {}
-                other => {
-                    return Err(bad(format!(
-                        "has format version {other:?}, this program reads {VERSION_OLDEST} to {VERSION}; use the version that wrote it"
-                    )));
-                }
+        Ok(names)
+    }
+
+    async fn manifest(&self, name: &str) -> Result<Manifest> {
+        let bytes = self.get(name).await?;
+        let bad = |message: String| Error::Checkpoint { name: name.to_owned(), message };
+        let manifest: serde_json::Value =
+            serde_json::from_slice(&bytes).map_err(|e| bad(format!("is not JSON: {e}")))?;
+        match manifest.get("version").and_then(serde_json::Value::as_u64) {
+            Some(v) if (u64::from(VERSION_OLDEST)..=u64::from(VERSION)).contains(&v) => {}
+            other => {
+                return Err(bad(format!(
+                    "has format version {other:?}, this program reads {VERSION_OLDEST} to {VERSION}; use the version that wrote it"
+                )));
             }
-            manifests.push(serde_json::from_value(manifest).map_err(|e| bad(format!("is incomplete: {e}")))?);
         }
-        Ok(manifests)
+        serde_json::from_value(manifest).map_err(|e| bad(format!("is incomplete: {e}")))
+    }
+
+    /// The newest checkpoint. A pipeline that runs may delete it between two looks: then there is a newer one.
+    async fn newest(&self) -> Result<Option<Manifest>> {
+        let mut tried = 0;
+        loop {
+            let Some(name) = self.names().await?.pop() else { return Ok(None) };
+            match self.manifest(&name).await {
+                Err(Error::Io { .. } | Error::Connector { .. }) if tried < LOOKS_MAX => tried += 1,
+                found => return found.map(Some),
+            }
+        }
+    }
+
+    /// Rows that came late, by job, source and table, as the newest checkpoint counts them; works beside a pipeline
+    /// that runs.
+    ///
+    /// # Errors
+    /// When the checkpoint cannot be read.
+    pub async fn late_rows(&self) -> Result<Vec<LateRows>> {
+        let newest = self.newest().await?;
+        Ok(newest.into_iter().flat_map(|manifest| manifest.jobs.into_values()).flat_map(|j| j.late).collect())
     }
 
     /// The jobs of the newest checkpoint, each with the [identity](crate::Program::identity) of the program whose state
@@ -139,7 +190,7 @@ impl CheckpointStore {
     /// # Errors
     /// When a checkpoint cannot be read.
     pub async fn jobs(&self) -> Result<BTreeMap<String, String>> {
-        let newest = self.manifests().await?.pop();
+        let newest = self.newest().await?;
         let jobs = newest.map(|manifest| manifest.jobs).unwrap_or_default();
         Ok(jobs.into_iter().map(|(name, state)| (name, state.identity)).collect())
     }

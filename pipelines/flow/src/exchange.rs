@@ -1,14 +1,21 @@
 //! Bounded channels between tasks: who gets which rows, and how barriers and watermarks of many inputs align.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use datafusion::common::hash_utils::{RandomState, create_hashes};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::time::Instant;
 
+use crate::pipeline::NodeCounters;
 use crate::{Error, Result};
+
+/// A task that waits for room says so this often, so that one that is stuck can be seen.
+const TOLD: Duration = Duration::from_millis(500);
 
 /// What travels from task to task.
 #[derive(Clone, Debug)]
@@ -135,15 +142,22 @@ pub(crate) struct Outputs {
     senders: Vec<mpsc::Sender<Message>>,
     /// Columns that decide which task gets a row.
     keys: Range<usize>,
+    /// Of the node that sends.
+    counters: Arc<NodeCounters>,
 }
 
 impl Outputs {
-    pub(crate) const fn new(senders: Vec<mpsc::Sender<Message>>, keys: Range<usize>) -> Self {
-        Self { senders, keys }
+    pub(crate) const fn new(
+        senders: Vec<mpsc::Sender<Message>>,
+        keys: Range<usize>,
+        counters: Arc<NodeCounters>,
+    ) -> Self {
+        Self { senders, keys, counters }
     }
 
     /// Sends each row to the task of its key; waits while that one is busy.
     pub(crate) async fn send(&self, batch: RecordBatch) -> Result<()> {
+        self.counters.left(batch.num_rows());
         if self.senders.len() == 1 || self.keys.is_empty() {
             return self.to(0, Message::Batch(batch)).await;
         }
@@ -164,9 +178,28 @@ impl Outputs {
         Ok(())
     }
 
+    /// Time is looked at only where there is no room.
     async fn to(&self, task: usize, message: Message) -> Result<()> {
-        self.senders[task].send(message).await.map_err(|_| Error::Internal("the next task is gone".into()))
+        let sender = &self.senders[task];
+        let message = match sender.try_send(message) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Full(message)) => message,
+            Err(TrySendError::Closed(_)) => return Err(gone()),
+        };
+        loop {
+            let since = Instant::now();
+            let room = tokio::time::timeout(TOLD, sender.reserve()).await;
+            self.counters.waited(since.elapsed());
+            if let Ok(room) = room {
+                room.map_err(|_| gone())?.send(message);
+                return Ok(());
+            }
+        }
     }
+}
+
+fn gone() -> Error {
+    Error::Internal("the next task is gone".into())
 }
 
 /// The rows of each of `tasks` tasks; the same key always goes to the same task.

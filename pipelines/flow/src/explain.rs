@@ -20,10 +20,9 @@ pub struct PlanNode {
 impl PlanNode {
     /// The steps that lead to a sink.
     pub(crate) fn of_sink(table: &TableDef, plan: &LogicalPlan) -> Self {
-        let connector = table.options.get("connector").map_or("none", String::as_str);
         Self {
             title: format!("Sink {}", table.name),
-            detail: format!("connector {connector}"),
+            detail: format!("connector {}", table.connector_name()),
             inputs: vec![Self::of(plan)],
         }
     }
@@ -72,6 +71,9 @@ mod tests {
         }
         assert_eq!(node.title, "TableScan");
         let text = tree.to_string();
-        assert!(text.contains("WindowAggregate: Tumble") && text.contains("n > Int64(3)"), "{text}");
+        assert!(
+            text.contains("WindowAggregate: tumble(1 hour) of") && text.contains("n > Int64(3)"),
+            "{text}"
+        );
     }
 }

@@ -45,7 +45,7 @@ mod udf;
 mod updating;
 mod window;
 
-pub use checkpoint::CheckpointStore;
+pub use checkpoint::{CheckpointStore, LateRows};
 pub use connector::{
     Connector, Connectors, EpochObserver, EpochSummary, Polled, Reader, Sink, SinkContext, SinkEpoch, Source,
     SourceOffset,
@@ -54,7 +54,10 @@ pub use connectors::{Blackhole, Filesystem, Impulse, SingleFile};
 pub use error::{Error, ErrorKind, Location, Result};
 pub use explain::PlanNode;
 pub use failpoint::{Striker, failpoint, strike_failpoints};
-pub use pipeline::{JobStart, JobStatus, Pipeline, PipelineHandle, PipelineOptions, PipelineStatus};
+pub use pipeline::{
+    JobStart, JobStatus, LiveTable, NodeKind, NodeStatus, Pipeline, PipelineHandle, PipelineOptions,
+    PipelineStatus, PipelineView,
+};
 pub use program::{KeyColumn, Output, Program};
 pub use table::{Generated, TableDef, TableKind, Watermark};
 pub use udf::{AsyncFunction, Functions};

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use crave_schemas::Clock;
 
 use crate::Result;
+use crate::pipeline::KeyIs;
 
 /// What a checkpoint takes from a task.
 #[derive(Debug, Default)]
@@ -51,6 +52,17 @@ pub(crate) trait Operator: Send {
     /// Moves time forward and gives the rows of everything that closes.
     async fn advance(&mut self, watermark_ns: i64) -> Result<Vec<RecordBatch>>;
 
+    /// Puts what came since the last snapshot where [`Self::peek`] sees it, as a snapshot would.
+    fn settle(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// What the open windows would give if they closed now, in the layout of the output. Asked after [`Self::settle`],
+    /// and only where [`OperatorSpec::can_be_looked_at`].
+    fn peek(&self, _only: Option<&KeyIs>) -> Result<Vec<RecordBatch>> {
+        Ok(Vec::new())
+    }
+
     /// What must leave before a barrier.
     fn flush(&mut self) -> Result<Vec<RecordBatch>> {
         Ok(Vec::new())
@@ -72,6 +84,11 @@ pub(crate) trait Operator: Send {
 pub(crate) trait OperatorSpec: Debug + Send + Sync {
     /// A task without state.
     fn start(self: Arc<Self>, begin: Begin) -> Result<Box<dyn Operator>>;
+
+    /// Whether [`Operator::peek`] gives what its open windows hold.
+    fn can_be_looked_at(&self) -> bool {
+        false
+    }
 
     /// The columns of an input's layout that decide which task gets a row.
     fn input_keys(&self, input: usize) -> Range<usize>;

@@ -6,6 +6,8 @@
 mod build;
 mod columns;
 mod coordinator;
+mod graph;
+mod live;
 mod messages;
 mod sink_task;
 mod source_task;
@@ -16,12 +18,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crave_schemas::{Clock, SystemClock};
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::checkpoint::CheckpointStore;
 use crate::{Connectors, EpochObserver, EpochSummary, Error, Program, Result};
 use coordinator::Command;
-use messages::{Counters, JobCounters};
+use graph::Graph;
+pub(crate) use graph::NodeCounters;
+pub use graph::{NodeKind, NodeStatus};
+pub(crate) use live::KeyIs;
+pub use live::LiveTable;
+use messages::Counters;
 pub(crate) use source_task::SourceExprs;
 
 /// How a pipeline runs.
@@ -65,7 +73,8 @@ impl Default for PipelineOptions {
 }
 
 /// How a job began.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum JobStart {
     /// From the state of a checkpoint.
     Resumed {
@@ -81,7 +90,7 @@ pub enum JobStart {
 }
 
 /// One job at this moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobStatus {
     /// Name of the job.
     pub job: String,
@@ -91,23 +100,30 @@ pub struct JobStatus {
     pub rows_in: u64,
     /// Rows written since the start of the process.
     pub rows_out: u64,
-    /// Rows too late for a window since the start of the process.
+    /// Rows too late for a window since the job began with its state.
     pub late_rows: u64,
-    /// Watermark at the sinks (ns since 1970, UTC).
+    /// Watermark at the sinks, the earliest of them (ns since 1970, UTC).
     pub watermark_ns: i64,
     /// Rows of state at the last checkpoint.
     pub state_rows: u64,
     /// Bytes of state files at the last checkpoint.
     pub state_bytes: u64,
+    /// Its graph: sources, then stages, then sinks.
+    pub nodes: Vec<NodeStatus>,
 }
 
 /// The pipeline at this moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PipelineStatus {
     /// Its jobs.
     pub jobs: Vec<JobStatus>,
     /// The last decided epoch; 0 before the first.
     pub epoch: u64,
+    /// When its checkpoint was complete (ms since 1970, UTC); `None` before the first of this process. None is taken
+    /// while nothing is read.
+    pub checkpoint_at_ms: Option<i64>,
+    /// How long that took, from the barrier to the last commit (ms).
+    pub checkpoint_took_ms: u64,
     /// Whether it has ended.
     pub finished: bool,
     /// Why it failed, if it did.
@@ -122,17 +138,24 @@ pub struct Pipeline;
 struct JobInfo {
     name: String,
     start: JobStart,
-    counters: Arc<JobCounters>,
+    graph: Arc<Graph>,
+    live: Vec<Arc<LiveTable>>,
 }
 
 /// A running pipeline. Dropping it ends the tasks without a checkpoint, as a crash would.
 pub struct PipelineHandle {
     commands: mpsc::Sender<Command>,
-    jobs: Vec<JobInfo>,
+    view: PipelineView,
+    task: tokio::task::JoinHandle<()>,
+}
+
+/// Looks at a pipeline; does not keep it running.
+#[derive(Clone, Debug)]
+pub struct PipelineView {
+    jobs: Arc<Vec<JobInfo>>,
     counters: Arc<Counters>,
     finished: watch::Receiver<bool>,
     outcome: Arc<Mutex<Option<Error>>>,
-    task: tokio::task::JoinHandle<()>,
 }
 
 impl Pipeline {
@@ -151,8 +174,8 @@ impl Pipeline {
         let programs = programs.into_iter().map(Into::into).collect();
         let (coordinator, jobs) =
             Box::pin(build::build(programs, connectors, store, observer, options)).await?;
-        let jobs =
-            jobs.into_iter().map(|(name, start, counters)| JobInfo { name, start, counters }).collect();
+        let jobs = jobs.into_iter().map(|(name, start, graph, live)| JobInfo { name, start, graph, live });
+        let jobs = Arc::new(jobs.collect());
         let (commands, receiver) = mpsc::channel(16);
         let (finish, finished) = watch::channel(false);
         let outcome = Arc::new(Mutex::new(None));
@@ -165,7 +188,8 @@ impl Pipeline {
             }
             finish.send_replace(true);
         });
-        Ok(PipelineHandle { commands, jobs, counters, finished, outcome, task })
+        let view = PipelineView { jobs, counters, finished, outcome };
+        Ok(PipelineHandle { commands, view, task })
     }
 }
 
@@ -206,9 +230,9 @@ impl PipelineHandle {
     /// # Errors
     /// The failure, the first time; later its text.
     pub async fn join(&self) -> Result<()> {
-        let mut finished = self.finished.clone();
+        let mut finished = self.view.finished.clone();
         let ended = finished.wait_for(|done| *done).await.is_ok();
-        let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outcome = self.view.outcome.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome.take() {
             Some(error) => {
                 *outcome = Some(Error::Internal(format!("the pipeline failed: {}", full_text(&error))));
@@ -222,25 +246,55 @@ impl PipelineHandle {
     /// What every job is doing.
     #[must_use]
     pub fn status(&self) -> PipelineStatus {
-        let job = |info: &JobInfo| {
-            let c = &info.counters;
-            JobStatus {
-                job: info.name.clone(),
-                start: info.start.clone(),
-                rows_in: c.rows_in.load(Ordering::Relaxed),
-                rows_out: c.rows_out.load(Ordering::Relaxed),
-                late_rows: c.late_rows.load(Ordering::Relaxed),
-                watermark_ns: c.watermark_ns.load(Ordering::Relaxed),
-                state_rows: c.state_rows.load(Ordering::Relaxed),
-                state_bytes: c.state_bytes.load(Ordering::Relaxed),
-            }
-        };
+        self.view.status()
+    }
+
+    /// To look at it from elsewhere.
+    #[must_use]
+    pub fn view(&self) -> PipelineView {
+        self.view.clone()
+    }
+}
+
+impl PipelineView {
+    /// The sinks of windowed queries, whose open windows can be looked at while the jobs run.
+    #[must_use]
+    pub fn live(&self) -> Vec<Arc<LiveTable>> {
+        self.jobs.iter().flat_map(|job| job.live.iter().cloned()).collect()
+    }
+
+    /// What every job is doing, or did last.
+    #[must_use]
+    pub fn status(&self) -> PipelineStatus {
+        let checkpoint_at_ms = self.counters.checkpoint_at_ms.load(Ordering::Relaxed);
         let outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
         PipelineStatus {
-            jobs: self.jobs.iter().map(job).collect(),
+            jobs: self.jobs.iter().map(JobInfo::status).collect(),
             epoch: self.counters.epoch.load(Ordering::Relaxed),
-            finished: *self.finished.borrow() || self.task.is_finished(),
+            checkpoint_at_ms: (checkpoint_at_ms > 0).then_some(checkpoint_at_ms),
+            checkpoint_took_ms: self.counters.checkpoint_took_ms.load(Ordering::Relaxed),
+            // Its sender is gone with the task.
+            finished: *self.finished.borrow() || self.finished.has_changed().is_err(),
             failure: outcome.as_ref().map(|e| full_text(e)),
+        }
+    }
+}
+
+impl JobInfo {
+    fn status(&self) -> JobStatus {
+        let nodes = self.graph.status();
+        let of = |kind: NodeKind| nodes.iter().filter(move |node| node.kind == kind);
+        let sum = |kind: NodeKind, value: fn(&NodeStatus) -> u64| of(kind).map(value).sum();
+        JobStatus {
+            job: self.name.clone(),
+            start: self.start.clone(),
+            rows_in: sum(NodeKind::Source, |node| node.rows_in),
+            rows_out: sum(NodeKind::Sink, |node| node.rows_out),
+            late_rows: sum(NodeKind::Stage, |node| node.late_rows),
+            watermark_ns: of(NodeKind::Sink).map(|node| node.watermark_ns).min().unwrap_or(i64::MIN),
+            state_rows: sum(NodeKind::Stage, |node| node.state_rows),
+            state_bytes: sum(NodeKind::Stage, |node| node.state_bytes),
+            nodes,
         }
     }
 }

@@ -64,6 +64,11 @@ impl TableDef {
         self.option("connector")
     }
 
+    /// The same to be shown.
+    pub(crate) fn connector_name(&self) -> &str {
+        self.options.get("connector").map_or("none", String::as_str)
+    }
+
     /// A required option.
     ///
     /// # Errors

@@ -2,6 +2,8 @@
 //!
 //! All instants are nanoseconds since 1970, UTC; windows are half-open and aligned to 1970.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// The shape of a window in `GROUP BY`.
@@ -26,6 +28,31 @@ pub enum WindowKind {
         /// The silence that ends a window.
         gap_ns: i64,
     },
+}
+
+/// As it stands in SQL, times in the largest unit that gives a whole number.
+impl fmt::Display for WindowKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tumble { width_ns } => write!(f, "tumble({})", length(*width_ns)),
+            Self::Hop { slide_ns, width_ns } => {
+                write!(f, "hop({}, {})", length(*slide_ns), length(*width_ns))
+            }
+            Self::Session { gap_ns } => write!(f, "session({})", length(*gap_ns)),
+        }
+    }
+}
+
+fn length(ns: i64) -> String {
+    let units = [("day", 86_400_000_000_000), ("hour", 3_600_000_000_000), ("minute", 60_000_000_000)];
+    let units = units.into_iter().chain([("second", 1_000_000_000)]);
+    match units.into_iter().find(|(_, unit)| ns % unit == 0) {
+        Some((name, unit)) => {
+            let count = ns / unit;
+            format!("{count} {name}{}", if count == 1 { "" } else { "s" })
+        }
+        None => format!("{ns} ns"),
+    }
 }
 
 impl WindowKind {
@@ -98,6 +125,14 @@ mod tests {
     use super::*;
 
     const MINUTE: i64 = 60_000_000_000;
+
+    #[test]
+    fn windows_are_named_as_in_the_sql() {
+        let (hour, day) = (60 * MINUTE, 24 * 60 * MINUTE);
+        assert_eq!(WindowKind::Hop { slide_ns: day, width_ns: 30 * day }.to_string(), "hop(1 day, 30 days)");
+        assert_eq!(WindowKind::Tumble { width_ns: 36 * hour }.to_string(), "tumble(36 hours)");
+        assert_eq!(WindowKind::Session { gap_ns: 1_500_000_000 }.to_string(), "session(1500000000 ns)");
+    }
 
     #[test]
     fn hops_around_an_instant() {

@@ -65,6 +65,9 @@ pub enum Error {
         "table {0} is gone, but its job goes on from a checkpoint; restore it from a backup, or delete checkpoints/ to compute every table anew from the log"
     )]
     Gone(String),
+    /// Rows kept coming late while the table was to be compared.
+    #[error("table {0} is repaired without end, for rows keep coming late; try again when fewer do")]
+    Unsettled(String),
     /// A job's SQL does not fit.
     #[error("{0}")]
     Invalid(String),
@@ -78,7 +81,7 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Delta { .. } | Self::File { .. } | Self::Dirty(_) => Kind::Unavailable,
+            Self::Delta { .. } | Self::File { .. } | Self::Dirty(_) | Self::Unsettled(_) => Kind::Unavailable,
             Self::Data { .. } | Self::Undecided(_) | Self::Gone(_) => Kind::Corrupt,
             Self::NotFound(_) => Kind::NotFound,
             Self::Invalid(_) | Self::Flow(_) => Kind::Invalid,

@@ -22,7 +22,7 @@ pub use connector::DeltaConnector;
 pub use dirty::{Dirty, DirtyWindow, PendingCorrection};
 pub use error::{Error, Kind};
 pub use maintain::{Bounds, maintain};
-pub use observer::Observer;
+pub use observer::{Observer, table_of};
 pub use repair::{Followers, Repair, Repaired};
 pub use table::{Table, stored_schema};
 pub use tables::Tables;

@@ -103,8 +103,9 @@ impl Observer {
     }
 }
 
-/// The table a sink writes: the last part of its path.
-pub(crate) fn table_of(options: &BTreeMap<String, String>) -> Option<&str> {
+/// The Delta table that a sink with these options writes: the last part of its path.
+#[must_use]
+pub fn table_of(options: &BTreeMap<String, String>) -> Option<&str> {
     options.get("path")?.trim_end_matches('/').rsplit('/').next()
 }
 

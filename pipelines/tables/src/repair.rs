@@ -141,6 +141,19 @@ impl Repair {
         Ok(())
     }
 
+    /// Dirty windows by table: (closed and waiting for repair, not closed yet). Reads the whole set.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn dirty(&self) -> Result<BTreeMap<String, (u64, u64)>, Error> {
+        let jobs = self.jobs();
+        let closed_at = |table: &str| {
+            let job = jobs.iter().find(|job| job.name == table);
+            job.map_or(i64::MIN, |job| self.closed_at(job))
+        };
+        self.dirty.counts(closed_at)
+    }
+
     pub(crate) fn jobs(&self) -> Vec<Arc<Job>> {
         self.jobs.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -226,6 +239,16 @@ impl Repair {
         }
         metrics::counter!("crave_repair_windows_total").increment(done.windows as u64);
         Ok(done)
+    }
+
+    /// Whether a round has work to do for the table; asked with the gate closed.
+    pub(crate) async fn is_due(&self, job: &Job) -> Result<bool, Error> {
+        if !self.chunk(job)?.is_empty() {
+            return Ok(true);
+        }
+        let pending = self.dirty.corrections(CORRECTIONS_MAX)?;
+        // Those whose target has not come wait for it, and concern nothing yet.
+        Ok(!pending.is_empty() && !self.instants(&pending).await?.is_empty())
     }
 
     /// Rounds until nothing closed is dirty.

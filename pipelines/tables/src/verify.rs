@@ -20,6 +20,9 @@ use crate::{DirtyWindow, Error, Repair, repair::Job};
 /// Floats may differ by this much, relative: the order of additions is not the same.
 const TOLERANCE: f64 = 1e-9;
 
+/// Rows may come late between a repair and the look at its table; this many times it is repaired again.
+const SETTLE_MAX: usize = 100;
+
 /// What verify found of one table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
@@ -44,28 +47,45 @@ impl Verdict {
 }
 
 impl Repair {
-    /// Repairs what is dirty, then compares every table.
+    /// Repairs what is dirty, then compares every table, on as many cores as the machine has or on `cores`.
     ///
     /// # Errors
     /// When a table cannot be read.
-    pub async fn verify(&self) -> Result<Vec<Verdict>, Error> {
+    pub async fn verify(&self, cores: Option<usize>) -> Result<Vec<Verdict>, Error> {
         self.drain().await?;
         let mut verdicts = Vec::new();
         for job in self.jobs() {
-            verdicts.push(self.verify_table(&job).await?);
+            verdicts.push(self.verify_table(&job, cores).await?);
         }
         Ok(verdicts)
     }
 
-    async fn verify_table(&self, job: &Job) -> Result<Verdict, Error> {
+    /// The gate, closed at an epoch at which nothing that concerns the table is left to repair.
+    async fn settled(&self, job: &Job) -> Result<tokio::sync::MutexGuard<'_, ()>, Error> {
+        for _ in 0..SETTLE_MAX {
+            let gate = self.gate().lock().await;
+            if !self.is_due(job).await? {
+                return Ok(gate);
+            }
+            drop(gate);
+            self.drain().await?;
+        }
+        Err(Error::Unsettled(job.name.clone()))
+    }
+
+    async fn verify_table(&self, job: &Job, cores: Option<usize>) -> Result<Verdict, Error> {
         let name = job.name.as_str();
         let failed = |doing| Error::data(name, doing);
         let table = self.table(job)?;
         let (computed, stored, context, open) = {
             // Pin all versions at one epoch; the comparison itself runs while the stream goes on.
-            let _gate = self.gate().lock().await;
+            let _gate = self.settled(job).await?;
             let computed = self.batch(job, None, None).await?;
-            let context = SessionContext::new_with_state(computed.clone().into_parts().0);
+            let mut state = computed.clone().into_parts().0;
+            if let Some(cores) = cores {
+                state.config_mut().options_mut().execution.target_partitions = cores.max(1);
+            }
+            let context = SessionContext::new_with_state(state);
             table.register_store(&context).await?;
             let stored = context.read_table(table.provider().await?).map_err(failed("scanning"))?;
             (computed, stored, context, self.still_dirty(job)?)

@@ -13,5 +13,6 @@ mod state;
 pub use accounts::{Accounts, AccountsError};
 pub use body::{BadBody, split};
 pub use limits::{Limits, RateLimit};
-pub use routes::router;
+pub use routes::{page_file, router};
+pub use secret::new_secret;
 pub use state::{App, Faces, Health};

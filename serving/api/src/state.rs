@@ -12,29 +12,49 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::{Accounts, Limits, RateLimit};
 
-/// Whether the process can serve: the parts that are not ready, each with its reason. Told by what composes them.
+/// Whether the process can serve: the parts that are not ready, each with its reason; and what is wrong although it can.
+/// Told by what composes them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Health(BTreeMap<&'static str, String>);
+pub struct Health {
+    waiting: BTreeMap<&'static str, String>,
+    warnings: BTreeMap<&'static str, String>,
+}
+
+/// Says whether that is news.
+fn set(told: &mut BTreeMap<&'static str, String>, part: &'static str, reason: Option<String>) -> bool {
+    match reason {
+        Some(reason) => told.insert(part, reason.clone()).is_none_or(|before| before != reason),
+        None => told.remove(part).is_some(),
+    }
+}
 
 impl Health {
     /// Sets why `part` is not ready; `None` when it is. Says whether that is news.
     pub fn set(&mut self, part: &'static str, reason: Option<String>) -> bool {
-        match reason {
-            Some(reason) => self.0.insert(part, reason.clone()).is_none_or(|before| before != reason),
-            None => self.0.remove(part).is_some(),
-        }
+        set(&mut self.waiting, part, reason)
+    }
+
+    /// Sets what is wrong with `part`, which serves all the same; `None` when it is well. Says whether that is news.
+    pub fn warn(&mut self, part: &'static str, reason: Option<String>) -> bool {
+        set(&mut self.warnings, part, reason)
     }
 
     /// Why `part` is not ready.
     #[must_use]
     pub fn of(&self, part: &str) -> Option<&str> {
-        self.0.get(part).map(String::as_str)
+        self.waiting.get(part).map(String::as_str)
     }
 
     /// All that is waited for; empty when ready.
     #[must_use]
     pub fn waiting(&self) -> Vec<&str> {
-        self.0.values().map(String::as_str).collect()
+        self.waiting.values().map(String::as_str).collect()
+    }
+
+    /// All that is wrong although the process is ready.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<&str> {
+        self.warnings.values().map(String::as_str).collect()
     }
 }
 

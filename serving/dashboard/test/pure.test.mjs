@@ -135,3 +135,30 @@ describe("tide", () => {
     assert.ok(Math.min(...ys) >= 0 && Math.max(...ys) <= 9, `${Math.min(...ys)}..${Math.max(...ys)}`);
   });
 });
+
+describe("the operator's page", () => {
+  const node = (extra) => ({ kind: "stage", name: "n", detail: "", inputs: [], tasks: 2, rows_in: 0, rows_out: 0, late_rows: 0, waited_ms: 0, watermark_ns: 0, state_rows: 0, state_bytes: 0, ...extra });
+
+  it("takes rates from two looks, and none where counts began anew", async () => {
+    const { rates } = await load("/src/flow/status.ts");
+    const now = node({ rows_in: 500, rows_out: 100, waited_ms: 1_000 });
+    assert.deepEqual(rates(node({}), now, 1_000), { rowsIn: 500, rowsOut: 100, waits: 0.5 });
+    assert.equal(rates(undefined, now, 1_000), null);
+    assert.equal(rates(now, node({}), 1_000), null);
+    assert.equal(rates(now, now, 0), null);
+  });
+  it("places each node a step behind its inputs", async () => {
+    const { places } = await load("/src/flow/status.ts");
+    const nodes = [{ inputs: [] }, { inputs: [] }, { inputs: [0] }, { inputs: [1, 2] }, { inputs: [3] }];
+    const at = [[0, 0], [0, 1], [1, 0], [2, 0], [3, 0]];
+    assert.deepEqual(places(nodes), at.map(([column, row]) => ({ column, row })));
+  });
+  it("says how far time is behind", async () => {
+    const { behind, bytes } = await load("/src/flow/status.ts");
+    const now = Date.UTC(2026, 5, 1);
+    assert.equal(behind((now - 600_000) * 1e6, now), "10 min behind");
+    assert.equal(behind(-9223372036854775808, now), "no time yet");
+    assert.equal(behind(9223372036854775807, now), "ended");
+    assert.equal(bytes(6_656), "6.5 KiB");
+  });
+});

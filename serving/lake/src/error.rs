@@ -37,6 +37,11 @@ pub enum Error {
     /// Too many at once.
     #[error("too many queries run at once; try again in a second")]
     Busy,
+    /// What is in the memory of the jobs is asked for where they do not run.
+    #[error(
+        "the tables live.* are in the memory of the streaming jobs, which do not run in this process; {0}"
+    )]
+    NotLive(&'static str),
     /// The tables failed.
     #[error("the tables cannot be read at present")]
     Tables(#[from] crave_tables::Error),

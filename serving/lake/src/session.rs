@@ -7,9 +7,11 @@ use std::{
 };
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use crave_flow::{CheckpointStore, PipelineView};
 use crave_schemas::UserId;
 use crave_tables::Tables;
 use datafusion::{
+    catalog::{MemorySchemaProvider, SchemaProvider as _, TableProvider},
     common::{ParamValues, ScalarValue, metadata::ScalarAndMetadata},
     execution::{
         context::SQLOptions,
@@ -21,9 +23,12 @@ use datafusion::{
     sql::{parser::DFParser, resolve::resolve_table_references},
 };
 use futures::StreamExt as _;
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
 
-use crate::{Error, named};
+use crate::{Error, live, named, system};
 
 /// Whose rows a session sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +77,15 @@ pub struct Answer {
     pub cut: bool,
 }
 
+/// What there is of the streaming engine where a lake is read.
+#[derive(Clone, Debug, Default)]
+pub struct Engine {
+    /// The jobs, where they run in this process: for `live.*`.
+    pub jobs: Option<watch::Receiver<Option<PipelineView>>>,
+    /// Their checkpoints: for `system.*`, which only the operator sees.
+    pub checkpoints: Option<CheckpointStore>,
+}
+
 /// SQL over the tables.
 #[derive(Debug)]
 pub struct Lake {
@@ -86,9 +100,17 @@ impl Lake {
     /// # Errors
     /// When the engine's runtime cannot be set up.
     pub fn new(tables: Arc<Tables>, bounds: Bounds) -> Result<Self, Error> {
+        Self::beside(tables, bounds, Engine::default())
+    }
+
+    /// The same beside the streaming engine.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn beside(tables: Arc<Tables>, bounds: Bounds, engine: Engine) -> Result<Self, Error> {
         let pool = Arc::new(GreedyMemoryPool::new(bounds.memory_bytes_max));
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc().map_err(Error::sql)?;
-        let reader = Arc::new(Reader { tables, rows_max: bounds.rows_max, runtime });
+        let reader = Arc::new(Reader { tables, rows_max: bounds.rows_max, runtime, engine });
         Ok(Self { reader, bounds, running: Arc::new(Semaphore::new(bounds.concurrent_max)) })
     }
 
@@ -139,11 +161,15 @@ struct Reader {
     tables: Arc<Tables>,
     rows_max: usize,
     runtime: Arc<RuntimeEnv>,
+    engine: Engine,
 }
 
 impl Reader {
     async fn answer(&self, scope: &Scope, sql: &str, parameters: Parameters) -> Result<Answer, Error> {
         let reads = reads(sql);
+        if reads.as_ref().is_some_and(|reads| !reads.live.is_empty()) && self.engine.jobs.is_none() {
+            return Err(Error::NotLive("ask the process that runs `flow`"));
+        }
         let session = self.session(scope, reads.as_ref()).await?;
         let frame = match plan(&session, sql).await {
             // A way to name a table that `reads` does not know: plan it with all there is.
@@ -171,11 +197,8 @@ impl Reader {
 
     /// A session in which each table is a view of the scope's rows, with the lake's views over them: all, or
     /// those in `wanted`.
-    async fn session(
-        &self,
-        scope: &Scope,
-        wanted: Option<&BTreeSet<String>>,
-    ) -> Result<SessionContext, Error> {
+    async fn session(&self, scope: &Scope, reads: Option<&Reads>) -> Result<SessionContext, Error> {
+        let wanted = reads.map(|reads| &reads.tables);
         let config = SessionConfig::new()
             .with_information_schema(true)
             .set_bool("datafusion.execution.parquet.schema_force_view_types", false)
@@ -185,25 +208,84 @@ impl Reader {
         let tables = self.tables.all();
         for table in tables.iter().filter(|t| wanted.is_none_or(|wanted| wanted.contains(t.name()))) {
             table.register_store(&session).await?;
-            let mut frame = session.read_table(table.provider().await?).map_err(Error::sql)?;
-            if let Scope::User(user) = scope {
-                frame = frame.filter(col("user_id").eq(lit(user.as_str()))).map_err(Error::sql)?;
-            }
-            session.register_table(table.name(), frame.into_view()).map_err(Error::sql)?;
+            let view = seen_by(scope, &session, table.provider().await?)?;
+            session.register_table(table.name(), view).map_err(Error::sql)?;
         }
         named::register(&session, wanted).await?;
+        self.register_engine(scope, &session, reads.map(|reads| &reads.live))?;
         Ok(session)
     }
+
+    /// Registers `live.*` (all, or those in `wanted`) and, for the operator, `system.*`.
+    fn register_engine(
+        &self,
+        scope: &Scope,
+        session: &SessionContext,
+        wanted: Option<&BTreeSet<String>>,
+    ) -> Result<(), Error> {
+        let catalog = session.catalog("datafusion").ok_or_else(|| Error::Sql("no catalog".into()))?;
+        if let Some(jobs) = self.engine.jobs.as_ref().and_then(|jobs| jobs.borrow().clone()) {
+            let tables = Arc::new(MemorySchemaProvider::new());
+            for (name, table) in live::providers(&jobs, &self.tables, wanted) {
+                tables.register_table(name, seen_by(scope, session, table)?).map_err(Error::sql)?;
+            }
+            catalog.register_schema(live::SCHEMA, tables).map_err(Error::sql)?;
+        }
+        if let (Scope::Operator, Some(checkpoints)) = (scope, &self.engine.checkpoints) {
+            let tables = Arc::new(MemorySchemaProvider::new());
+            let late = Arc::new(system::LateRows(checkpoints.clone()));
+            tables.register_table("late_rows".into(), late).map_err(Error::sql)?;
+            catalog.register_schema(system::SCHEMA, tables).map_err(Error::sql)?;
+        }
+        Ok(())
+    }
+}
+
+/// The rows of a table that a scope sees: the only way from a table into a session (TN-1).
+fn seen_by(
+    scope: &Scope,
+    session: &SessionContext,
+    table: Arc<dyn TableProvider>,
+) -> Result<Arc<dyn TableProvider>, Error> {
+    let mut frame = session.read_table(table).map_err(Error::sql)?;
+    if let Scope::User(user) = scope {
+        frame = frame.filter(col("user_id").eq(lit(user.as_str()))).map_err(Error::sql)?;
+    }
+    Ok(frame.into_view())
+}
+
+/// What a statement reads.
+#[derive(Debug, Default)]
+struct Reads {
+    /// Tables and views.
+    tables: BTreeSet<String>,
+    /// Tables of open windows.
+    live: BTreeSet<String>,
+}
+
+/// Whether a statement reads rows of open windows, which only the process that runs the streaming jobs has.
+#[must_use]
+pub fn reads_live(sql: &str) -> bool {
+    reads(sql).is_some_and(|reads| !reads.live.is_empty())
 }
 
 /// The tables and views that a statement reads, and what those read, so that no other needs to be opened.
 /// `None` when it does not say: it asks what tables there are, or does not parse.
-fn reads(sql: &str) -> Option<BTreeSet<String>> {
+fn reads(sql: &str) -> Option<Reads> {
     let statements = DFParser::parse_sql(sql).ok()?;
     let (references, _) = resolve_table_references(statements.front()?, true).ok()?;
-    let plain = references.iter().all(|r| r.schema().is_none_or(|schema| schema == "public"));
-    let names: BTreeSet<_> = references.iter().map(|r| r.table().to_owned()).collect();
-    (plain && !names.is_empty()).then(|| named::with_inputs(names))
+    let mut reads = Reads::default();
+    for reference in &references {
+        let name = reference.table().to_owned();
+        match reference.schema().unwrap_or("public") {
+            "public" => reads.tables.insert(name),
+            live::SCHEMA => reads.live.insert(name),
+            system::SCHEMA => true,
+            _ => return None,
+        };
+    }
+    reads.tables = named::with_inputs(reads.tables);
+    (!references.is_empty()).then_some(reads)
 }
 
 async fn plan(session: &SessionContext, sql: &str) -> Result<DataFrame, Error> {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crave_arroyo::{Level, portable};
-use crave_flow::{Connectors, TableDef, WindowKind};
+use crave_flow::{Connectors, TableDef};
 use serde_json::json;
 
 use super::Job;
@@ -60,7 +60,7 @@ async fn here(job: &Job, json: bool) -> anyhow::Result<ExitCode> {
         let (name, here) = connector(&output.table)?;
         runs_here &= here;
         let keys: Vec<_> = output.keys.iter().map(|k| k.column.clone()).collect();
-        let windows = output.windows.map(words);
+        let windows = output.windows.map(|windows| windows.to_string());
         sinks
             .push(json!({ "table": output.table.name, "connector": name, "windows": windows, "keys": keys }));
     }
@@ -87,39 +87,4 @@ async fn here(job: &Job, json: bool) -> anyhow::Result<ExitCode> {
         println!("  has tables that only `crave up` can open; `crave flow run` opens files");
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// As it stands in the SQL.
-fn words(kind: WindowKind) -> String {
-    match kind {
-        WindowKind::Tumble { width_ns } => format!("tumble({})", length(width_ns)),
-        WindowKind::Hop { slide_ns, width_ns } => format!("hop({}, {})", length(slide_ns), length(width_ns)),
-        WindowKind::Session { gap_ns } => format!("session({})", length(gap_ns)),
-    }
-}
-
-/// In the largest unit that gives a whole number.
-fn length(ns: i64) -> String {
-    let units = [("day", 86_400_000_000_000), ("hour", 3_600_000_000_000), ("minute", 60_000_000_000)];
-    let units = units.into_iter().chain([("second", 1_000_000_000)]);
-    match units.into_iter().find(|(_, unit)| ns % unit == 0) {
-        Some((name, unit)) => {
-            let count = ns / unit;
-            format!("{count} {name}{}", if count == 1 { "" } else { "s" })
-        }
-        None => format!("{ns} ns"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn windows_are_named_as_in_the_sql() {
-        let (hour, day) = (3_600_000_000_000, 86_400_000_000_000);
-        assert_eq!(words(WindowKind::Hop { slide_ns: day, width_ns: 30 * day }), "hop(1 day, 30 days)");
-        assert_eq!(words(WindowKind::Tumble { width_ns: 36 * hour }), "tumble(36 hours)");
-        assert_eq!(words(WindowKind::Session { gap_ns: 1_500_000_000 }), "session(1500000000 ns)");
-    }
 }

@@ -4,7 +4,7 @@
 //! every checkpoint: what was frozen since the last one is exactly what the next must write. Frozen parts are
 //! merged when there are many, small ones first, so that a part is copied about log(n) times.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -20,10 +20,13 @@ use super::sliding::Sliding;
 use super::{AggregateSpec, SpecWindows, distinct_rows};
 use crate::functions::window_array;
 use crate::operator::{Operator, Snapshot};
-use crate::{Result, WindowKind};
+use crate::pipeline::KeyIs;
+use crate::{Error, Result, WindowKind};
 
 /// More frozen parts than this in a pane are merged.
 const PARTS_MAX: usize = 4;
+/// Rows of open windows that one look may give.
+const PEEK_ROWS_MAX: usize = 1_000_000;
 
 #[derive(Default)]
 struct Pane {
@@ -179,6 +182,19 @@ impl Panes {
         Ok(out)
     }
 
+    /// Every open window that holds rows of `panes`: (start, end), in order of time.
+    fn open_windows(&self, panes: impl Iterator<Item = (i64, i64)>) -> BTreeSet<(i64, i64)> {
+        let hop = match self.spec.windows {
+            SpecWindows::Of(kind @ WindowKind::Hop { .. }) => Some(kind),
+            _ => None,
+        };
+        let windows = panes.flat_map(|pane| match hop {
+            Some(kind) => kind.windows(pane.0).collect(),
+            None => vec![pane],
+        });
+        windows.filter(|window| window.1 > self.watermark_ns).collect()
+    }
+
     fn output(&self, window: (i64, i64), groups: Groups) -> Result<RecordBatch> {
         let (keys, results) = groups.into_results()?;
         let rows = keys.first().or(results.first()).map_or(1, |a| a.len());
@@ -221,6 +237,45 @@ impl Operator for Panes {
             _ => self.close_panes(watermark_ns)?,
         };
         self.watermark_ns = watermark_ns;
+        Ok(out)
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        for (&bounds, pane) in &mut self.panes {
+            self.fresh.extend(freeze(&self.spec, bounds, pane)?.map(|part| (bounds.0, part)));
+            compact(&self.spec, bounds, pane)?;
+        }
+        Ok(())
+    }
+
+    /// Merges copies of what is frozen.
+    fn peek(&self, only: Option<&KeyIs>) -> Result<Vec<RecordBatch>> {
+        let spec = &self.spec;
+        let mut panes: BTreeMap<(i64, i64), Vec<RecordBatch>> = BTreeMap::new();
+        for (&bounds, pane) in &self.panes {
+            for part in &pane.frozen {
+                let part = match only {
+                    Some(only) => only.rows(part, spec.state_prefix())?,
+                    None => part.clone(),
+                };
+                if part.num_rows() > 0 {
+                    panes.entry(bounds).or_default().push(part);
+                }
+            }
+        }
+        let (mut sliding, mut out, mut rows) = (Sliding::default(), Vec::new(), 0);
+        for (start, end) in self.open_windows(panes.keys().copied()) {
+            let within = panes.range((start, i64::MIN)..(end, i64::MIN));
+            let parts = within.map(|(pane, parts)| (pane.0, parts.as_slice())).collect::<Vec<_>>();
+            let groups = sliding.window(spec, (start, end), &parts)?;
+            rows += groups.len();
+            if rows > PEEK_ROWS_MAX {
+                return Err(Error::Invalid(format!(
+                    "the open windows hold more than {PEEK_ROWS_MAX} rows; ask for one key, such as WHERE user_id = '…'"
+                )));
+            }
+            out.push(self.output((start, end), groups)?);
+        }
         Ok(out)
     }
 

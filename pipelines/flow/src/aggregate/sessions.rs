@@ -25,6 +25,7 @@ use crate::Result;
 use crate::functions::window_array;
 use crate::keyed::{Keyed, Keys};
 use crate::operator::{Begin, Operator, Snapshot};
+use crate::pipeline::KeyIs;
 
 /// Rows that wait, at most, before they are merged.
 const BUFFER_ROWS_MAX: usize = 65_536;
@@ -212,6 +213,19 @@ impl Sessions {
         Ok(RecordBatch::try_new(Arc::clone(&self.spec.state_schema), columns)?)
     }
 
+    /// What sessions in the state schema give, in the layout of the output.
+    fn results(&self, sessions: &RecordBatch) -> Result<RecordBatch> {
+        let mut accumulators = Accumulators::new(&self.spec)?;
+        let groups = sessions.num_rows();
+        accumulators.merge(&self.spec, sessions, &(0..groups).collect::<Vec<_>>(), groups)?;
+        let bound = |column: usize| sessions.column(column).as_primitive::<TimestampNanosecondType>().clone();
+        let mut columns = sessions.columns()[2..2 + self.spec.keys].to_vec();
+        let window = Arc::new(window_array(bound(0), bound(1)));
+        columns.insert(self.spec.window_at.unwrap_or_default(), window);
+        columns.extend(accumulators.into_results()?);
+        Ok(RecordBatch::try_new(Arc::clone(&self.spec.output), columns)?)
+    }
+
     fn insert_open(&mut self, sessions: RecordBatch) -> Result<()> {
         let ends = sessions.column(1).as_primitive::<TimestampNanosecondType>().clone();
         let slots = self.open.insert(sessions)?;
@@ -308,15 +322,25 @@ impl Operator for Sessions {
             self.insert_closed(known)?;
             self.forget()?;
         }
-        let mut accumulators = Accumulators::new(&self.spec)?;
-        let groups = sessions.num_rows();
-        accumulators.merge(&self.spec, &sessions, &(0..groups).collect::<Vec<_>>(), groups)?;
-        let bound = |column: usize| sessions.column(column).as_primitive::<TimestampNanosecondType>().clone();
-        let mut columns = sessions.columns()[2..2 + self.spec.keys].to_vec();
-        let window = Arc::new(window_array(bound(0), bound(1)));
-        columns.insert(self.spec.window_at.unwrap_or_default(), window);
-        columns.extend(accumulators.into_results()?);
-        Ok(vec![RecordBatch::try_new(Arc::clone(&self.spec.output), columns)?])
+        Ok(vec![self.results(&sessions)?])
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        self.merge()
+    }
+
+    fn peek(&self, only: Option<&KeyIs>) -> Result<Vec<RecordBatch>> {
+        let mut out = Vec::new();
+        for part in self.open.all()? {
+            let sessions = match only {
+                Some(only) => only.rows(&part, self.spec.state_prefix())?,
+                None => part,
+            };
+            if sessions.num_rows() > 0 {
+                out.push(self.results(&sessions)?);
+            }
+        }
+        Ok(out)
     }
 
     fn late_rows(&self) -> u64 {

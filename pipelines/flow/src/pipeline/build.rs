@@ -10,7 +10,9 @@ use tokio::task::JoinSet;
 
 use super::columns::{branches, columns_read};
 use super::coordinator::{Coordinator, Group, JobTasks, SinkTasks, StageTasks, summary};
-use super::messages::{Ack, Counters, JobCounters, WantFull};
+use super::graph::{Graph, NodeCounters};
+use super::live::{LiveTable, live_tables};
+use super::messages::{Ack, Counters, WantFull};
 use super::sink_task::SinkTask;
 use super::source_task::{SourceExprs, SourceTask, Subscriber};
 use super::stage_task::StageTask;
@@ -22,7 +24,10 @@ use crate::operator::Begin;
 use crate::plan::{Branch, BranchOrigin, Stage};
 use crate::{Connectors, EpochObserver, Error, Program, Result, Sink, SinkContext, Source, SourceOffset};
 
-type Job = (String, JobStart, Arc<JobCounters>);
+/// Questions that wait for one task, at most.
+const PEEKS_WAITING: usize = 16;
+
+type Job = (String, JobStart, Arc<Graph>, Vec<Arc<LiveTable>>);
 /// By task; each with the number of the input it belongs to.
 type Receivers = Vec<Vec<(usize, mpsc::Receiver<Message>)>>;
 
@@ -70,17 +75,18 @@ pub(super) async fn build(
     let mut jobs = Vec::new();
     let mut infos = Vec::new();
     for (index, (program, writers)) in programs.iter().zip(sinks).enumerate() {
-        let job = Arc::new(JobCounters::default());
+        let graph = Arc::new(graph(index, program, &shared, options.parallelism));
         let start = match (states[index], &newest) {
             (Some(_), Some(newest)) => JobStart::Resumed { epoch: newest.epoch },
             _ => JobStart::Fresh {
                 changed: newest.as_ref().is_some_and(|m| m.jobs.contains_key(program.name())),
             },
         };
-        infos.push((program.name().to_owned(), start, Arc::clone(&job)));
-        let wiring =
-            Wiring { index, program, state: states[index], options: &options, acks: &ack_sender, job: &job };
-        jobs.push(wiring.job(writers, &store, &mut shared, &mut tasks).await?);
+        let state = states[index];
+        let wiring = Wiring { index, program, state, options: &options, acks: &ack_sender, graph: &graph };
+        let job = wiring.job(writers, &store, &mut shared, &mut tasks).await?;
+        infos.push((program.name().to_owned(), start, Arc::clone(&graph), live_tables(program, &job)));
+        jobs.push(job);
     }
     let mut commands = Vec::new();
     let mut groups = Vec::new();
@@ -90,7 +96,9 @@ pub(super) async fn build(
         {
             let (sender, receiver) = mpsc::channel(4);
             commands.push(sender);
-            let readers = readers.iter().map(|r| Arc::clone(&infos[r.0].2)).collect();
+            let readers: Vec<_> =
+                readers.iter().map(|&(job, source)| Arc::clone(infos[job].2.source(source))).collect();
+            readers.iter().for_each(|reader| reader.is_at(at, watermark_ns));
             let task = SourceTask {
                 group,
                 partition: at,
@@ -116,6 +124,15 @@ pub(super) async fn build(
         Coordinator::new(store, observer, options, tasks, acks, commands, groups, jobs, counters, manifests)
             .await?;
     Ok((coordinator, infos))
+}
+
+/// The graph of a job whose sources are open.
+fn graph(job: usize, program: &Program, shared: &[Shared], parallelism: usize) -> Graph {
+    let partitions = |source: usize| {
+        let group = shared.iter().find(|group| group.readers.contains(&(job, source)));
+        group.map_or(0, |group| group.starts.len())
+    };
+    Graph::new(&program.plan, partitions, parallelism)
 }
 
 fn state_of<'a>(newest: Option<&'a Manifest>, program: &Program) -> Option<&'a JobState> {
@@ -226,7 +243,7 @@ struct Wiring<'a> {
     state: Option<&'a JobState>,
     options: &'a PipelineOptions,
     acks: &'a mpsc::Sender<Ack>,
-    job: &'a Arc<JobCounters>,
+    graph: &'a Graph,
 }
 
 impl Wiring<'_> {
@@ -242,11 +259,12 @@ impl Wiring<'_> {
         let mut sinks = Vec::new();
         for (index, (sink, writer)) in plan.sinks.iter().zip(writers).enumerate() {
             let mut receivers = vec![Vec::new()];
+            let counters = self.graph.sink(index);
             self.connect(0, &sink.inputs, &(0..0), &mut receivers, shared, &mut outputs)?;
             let (commands, receiver) = mpsc::channel(4);
             let known = self.state.and_then(|s| s.sinks.get(&sink.table.name));
             let watermark_ns = known.map_or(i64::MIN, |s| s.watermark_ns);
-            self.job.watermark_ns.store(watermark_ns, Ordering::Relaxed);
+            counters.is_at(0, watermark_ns);
             let task = SinkTask {
                 job: self.index,
                 sink: index,
@@ -255,7 +273,7 @@ impl Wiring<'_> {
                 envelopes: sink.changes.then(|| envelope_schema(&sink.table.physical)),
                 inbox: Inbox::new(receivers.pop().unwrap_or_default()),
                 watermark_ns,
-                counters: Arc::clone(self.job),
+                counters: Arc::clone(counters),
                 commands: receiver,
                 acks: self.acks.clone(),
             };
@@ -279,7 +297,6 @@ impl Wiring<'_> {
             identity: self.program.identity().to_owned(),
             stages,
             sinks,
-            counters: Arc::clone(self.job),
         })
     }
 
@@ -321,10 +338,18 @@ impl Wiring<'_> {
         if out.len() != parallelism {
             return Err(Error::Internal(format!("stage {index} of {} leads nowhere", self.program.name())));
         }
-        for ((operator, receivers), out) in operators.into_iter().zip(receivers).zip(out.drain(..)) {
+        let counters = self.graph.stage(index);
+        counters.late(late);
+        counters.holds(runs.iter().map(|r| r.rows).sum(), runs.iter().map(|r| r.bytes).sum());
+        let mut peeks = Vec::with_capacity(parallelism);
+        let tasks_of = operators.into_iter().zip(receivers).zip(out.drain(..)).enumerate();
+        for (number, ((operator, receivers), out)) in tasks_of {
+            let (sender, receiver) = mpsc::channel(PEEKS_WAITING);
+            peeks.push(sender);
             let task = StageTask {
                 job: self.index,
                 stage: index,
+                task: number,
                 operator,
                 inbox: Inbox::new(receivers),
                 watermark_ns,
@@ -332,13 +357,24 @@ impl Wiring<'_> {
                 outputs: out.outputs,
                 batch_rows: self.options.batch_rows.max(1),
                 want_full: Arc::clone(&want_full),
-                counters: Arc::clone(self.job),
+                counters: Arc::clone(counters),
                 acks: self.acks.clone(),
+                peeks: receiver,
             };
             tasks.spawn(task.run());
         }
         let late = stage.late.clone();
-        Ok(StageTasks { sink: stage.sink, late, tasks: parallelism, runs, want_full })
+        let (counters, source) = (Arc::clone(counters), self.graph.sources_of_stage(index));
+        Ok(StageTasks {
+            sink: stage.sink,
+            source,
+            late,
+            tasks: parallelism,
+            runs,
+            want_full,
+            counters,
+            peeks,
+        })
     }
 
     /// Makes a channel from every task of each branch's origin to every task that `receivers` are of.
@@ -352,17 +388,22 @@ impl Wiring<'_> {
         outputs: &mut StageOutputs,
     ) -> Result<()> {
         let capacity = self.options.channel_batches.max(1);
-        let mut output = || {
+        let output = |receivers: &mut Receivers, counters: &Arc<NodeCounters>| {
             let mut senders = Vec::with_capacity(receivers.len());
             for receivers in receivers.iter_mut() {
                 let (sender, receiver) = mpsc::channel(capacity);
                 senders.push(sender);
                 receivers.push((input, receiver));
             }
-            Outputs::new(senders, keys.clone())
+            Outputs::new(senders, keys.clone(), Arc::clone(counters))
         };
         for branch in branches {
-            let mut subscriber = || Subscriber { steps: branch.steps.clone(), outputs: output() };
+            let from = match branch.origin {
+                BranchOrigin::Source(source) => self.graph.source(source),
+                BranchOrigin::Stage(stage) => self.graph.stage(stage),
+            };
+            let mut subscriber =
+                || Subscriber { steps: branch.steps.clone(), outputs: output(receivers, from) };
             match branch.origin {
                 BranchOrigin::Source(source) => {
                     let group = shared.iter_mut().find(|g| g.readers.contains(&(self.index, source)));

@@ -11,9 +11,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::PipelineOptions;
-use super::messages::{Ack, Counters, JobCounters, SinkCommand, SourceCommand, WantFull};
+use super::graph::NodeCounters;
+use super::live::Peek;
+use super::messages::{Ack, Counters, SinkCommand, SourceCommand, WantFull};
 use crate::aggregate::distinct_rows;
-use crate::checkpoint::{CheckpointStore, JobState, Manifest, Run, SinkState, StageState, VERSION};
+use crate::checkpoint::{CheckpointStore, JobState, LateRows, Manifest, Run, SinkState, StageState, VERSION};
 use crate::operator::Snapshot;
 use crate::plan::LateKeys;
 use crate::{EpochObserver, EpochSummary, Error, Result, SinkEpoch, SourceOffset, TableDef, WindowKind};
@@ -39,11 +41,16 @@ pub(super) struct Group {
 /// The tasks of one stage.
 pub(super) struct StageTasks {
     pub(super) sink: usize,
+    /// The sources whose rows reach it, as one name.
+    pub(super) source: String,
     /// How its late keys are told to the sink.
     pub(super) late: LateKeys,
     pub(super) tasks: usize,
     pub(super) runs: Vec<Run>,
     pub(super) want_full: Arc<WantFull>,
+    pub(super) counters: Arc<NodeCounters>,
+    /// By task: where to ask for its open windows.
+    pub(super) peeks: Vec<mpsc::Sender<Peek>>,
 }
 
 /// The task of one sink.
@@ -58,7 +65,6 @@ pub(super) struct JobTasks {
     pub(super) identity: String,
     pub(super) stages: Vec<StageTasks>,
     pub(super) sinks: Vec<SinkTasks>,
-    pub(super) counters: Arc<JobCounters>,
 }
 
 /// What the tasks said at one barrier.
@@ -197,6 +203,7 @@ impl Coordinator {
     }
 
     async fn checkpoint(&mut self) -> Result<EpochSummary> {
+        let since = tokio::time::Instant::now();
         if self.next_epoch == self.reserved_to {
             self.store.reserve(self.next_epoch, EPOCHS_RESERVED).await?;
             self.reserved_to += EPOCHS_RESERVED;
@@ -223,6 +230,10 @@ impl Coordinator {
         if let Some(observer) = &self.observer {
             observer.committed(&summary).await?;
         }
+        let took = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.counters.checkpoint_took_ms.store(took, Ordering::Relaxed);
+        let now = self.options.clock.now().timestamp_millis();
+        self.counters.checkpoint_at_ms.store(now, Ordering::Relaxed);
         self.kept.push(manifest);
         let surplus = self.kept.len().saturating_sub(self.options.keep_checkpoints.max(1));
         if surplus > 0 {
@@ -292,9 +303,10 @@ impl Coordinator {
                     state.sources.extend(partitions.iter().enumerate().map(offset));
                 }
             }
+            let before = self.kept.last().and_then(|m| m.jobs.get(&job.name));
+            let before = before.filter(|before| before.identity == job.identity);
             let mut dirty = job.sinks.iter().map(|_| Vec::new()).collect::<Vec<_>>();
             let mut late = vec![0; job.sinks.len()];
-            let (mut rows, mut bytes) = (0, 0);
             for (at, (stage, answers)) in job.stages.iter_mut().zip(stages).enumerate() {
                 let file = format!("state-{}-{at}-{epoch:020}", file_name(&job.name));
                 let (stage_state, found) = persist_stage(&self.store, stage, &file, answers).await?;
@@ -303,12 +315,11 @@ impl Coordinator {
                 for batch in found {
                     dirty[stage.sink].push(in_sink_terms(sink, &stage.late, &batch)?);
                 }
-                rows += stage_state.runs.iter().map(|r| r.rows).sum::<usize>();
-                bytes += stage_state.runs.iter().map(|r| r.bytes).sum::<usize>();
+                count_late(&mut state.late, &job.name, &stage.source, &sink.name, stage_state.late_rows);
+                let runs = || stage_state.runs.iter();
+                stage.counters.holds(runs().map(|r| r.rows).sum(), runs().map(|r| r.bytes).sum());
                 state.stages.push(stage_state);
             }
-            job.counters.state_rows.store(u64::try_from(rows).unwrap_or(u64::MAX), Ordering::Relaxed);
-            job.counters.state_bytes.store(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
             for (((sink, (watermark_ns, staged)), dirty), late_rows) in
                 job.sinks.iter().zip(sinks).zip(dirty).zip(late)
             {
@@ -326,6 +337,12 @@ impl Coordinator {
                 let sink_state = SinkState { options, watermark_ns, late_rows, staged, dirty: file };
                 state.sinks.insert(sink.table.name.clone(), sink_state);
             }
+            let now_ms = self.options.clock.now().timestamp_millis();
+            see_late(
+                &mut state.late,
+                before.map(|before| before.late.as_slice()).unwrap_or_default(),
+                now_ms,
+            );
             manifest.jobs.insert(job.name.clone(), state);
         }
         Ok(manifest)
@@ -346,6 +363,29 @@ impl Coordinator {
             }
         }
         Ok(())
+    }
+}
+
+/// Adds the late rows of a stage to those of its source and table.
+fn count_late(late: &mut Vec<LateRows>, job: &str, source: &str, table: &str, rows: u64) {
+    match late.iter_mut().find(|l| l.source == source && l.table == table) {
+        Some(known) => known.rows += rows,
+        None => late.push(LateRows {
+            job: job.to_owned(),
+            source: source.to_owned(),
+            table: table.to_owned(),
+            rows,
+            last_seen_ms: None,
+        }),
+    }
+}
+
+/// Tells when rows were last late: now, where there are more than in the checkpoint before.
+fn see_late(late: &mut [LateRows], before: &[LateRows], now_ms: i64) {
+    for late in late {
+        let known = before.iter().find(|b| b.source == late.source && b.table == late.table);
+        let grown = late.rows > known.map_or(0, |b| b.rows);
+        late.last_seen_ms = if grown { Some(now_ms) } else { known.and_then(|b| b.last_seen_ms) };
     }
 }
 

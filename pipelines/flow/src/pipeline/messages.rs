@@ -35,34 +35,14 @@ pub(crate) enum Ack {
     Due,
 }
 
-/// Counters of a job, shared with whoever asks.
-#[derive(Debug)]
-pub(crate) struct JobCounters {
-    pub(crate) rows_in: AtomicU64,
-    pub(crate) rows_out: AtomicU64,
-    pub(crate) late_rows: AtomicU64,
-    pub(crate) watermark_ns: AtomicI64,
-    pub(crate) state_rows: AtomicU64,
-    pub(crate) state_bytes: AtomicU64,
-}
-
-impl Default for JobCounters {
-    fn default() -> Self {
-        Self {
-            rows_in: AtomicU64::new(0),
-            rows_out: AtomicU64::new(0),
-            late_rows: AtomicU64::new(0),
-            watermark_ns: AtomicI64::new(i64::MIN),
-            state_rows: AtomicU64::new(0),
-            state_bytes: AtomicU64::new(0),
-        }
-    }
-}
-
 /// Counters of the pipeline.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) epoch: AtomicU64,
+    /// When the last checkpoint of this process was complete (ms since 1970, UTC); 0 before the first.
+    pub(crate) checkpoint_at_ms: AtomicI64,
+    /// How long it took.
+    pub(crate) checkpoint_took_ms: AtomicU64,
     /// Grows with everything that a checkpoint would have to keep.
     pub(crate) activity: AtomicU64,
 }
@@ -79,10 +59,6 @@ impl WantFull {
     pub(crate) fn get(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
-}
-
-pub(crate) fn add(counter: &AtomicU64, rows: usize) {
-    counter.fetch_add(u64::try_from(rows).unwrap_or(u64::MAX), Ordering::Relaxed);
 }
 
 /// The failure of a task whose coordinator is gone.

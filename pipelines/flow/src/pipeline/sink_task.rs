@@ -1,13 +1,13 @@
 //! Writes what arrives, stages at each barrier, commits when told.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use tokio::sync::mpsc;
 
-use super::messages::{Ack, JobCounters, SinkCommand, add, gone};
+use super::graph::NodeCounters;
+use super::messages::{Ack, SinkCommand, gone};
 use crate::debezium::envelopes;
 use crate::exchange::{Event, Inbox};
 use crate::{Result, Sink};
@@ -22,7 +22,7 @@ pub(crate) struct SinkTask {
     pub(crate) envelopes: Option<SchemaRef>,
     pub(crate) inbox: Inbox,
     pub(crate) watermark_ns: i64,
-    pub(crate) counters: Arc<JobCounters>,
+    pub(crate) counters: Arc<NodeCounters>,
     pub(crate) commands: mpsc::Receiver<SinkCommand>,
     pub(crate) acks: mpsc::Sender<Ack>,
 }
@@ -41,6 +41,7 @@ impl SinkTask {
                 event = self.inbox.next() => match event {
                     Event::Batch(_, batch) => {
                         let rows = batch.num_rows();
+                        self.counters.came(rows);
                         // Here a NULL in a NOT NULL column comes to light.
                         let columns = batch.columns()[..self.schema.fields().len()].to_vec();
                         let plain = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
@@ -49,11 +50,11 @@ impl SinkTask {
                             None => plain,
                         };
                         self.writer.write(written).await?;
-                        add(&self.counters.rows_out, rows);
+                        self.counters.left(rows);
                     }
                     Event::Watermark(ns) => {
                         self.watermark_ns = self.watermark_ns.max(ns);
-                        self.counters.watermark_ns.store(self.watermark_ns, Ordering::Relaxed);
+                        self.counters.is_at(0, self.watermark_ns);
                     }
                     Event::Barrier(epoch) => {
                         let staged = self.writer.stage(epoch).await?;

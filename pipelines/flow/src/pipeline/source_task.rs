@@ -14,7 +14,8 @@ use datafusion::physical_expr::utils::collect_columns;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::messages::{Ack, Counters, JobCounters, SourceCommand, add, gone};
+use super::graph::NodeCounters;
+use super::messages::{Ack, Counters, SourceCommand, gone};
 use crate::exchange::{Message, Outputs};
 use crate::functions::TIMESTAMP;
 use crate::plan::{Step, has_call, run_steps};
@@ -96,8 +97,8 @@ pub(crate) struct SourceTask {
     pub(crate) reader: Box<dyn Reader>,
     pub(crate) exprs: Arc<SourceExprs>,
     pub(crate) subscribers: Vec<Subscriber>,
-    /// Jobs that count these rows as read.
-    pub(crate) readers: Vec<Arc<JobCounters>>,
+    /// The nodes of the jobs that count these rows as read.
+    pub(crate) readers: Vec<Arc<NodeCounters>>,
     pub(crate) offset: Option<u64>,
     pub(crate) watermark_ns: i64,
     pub(crate) idle_timeout: Option<Duration>,
@@ -173,9 +174,9 @@ impl SourceTask {
         let exprs = Arc::clone(&self.exprs);
         let Some(full) = run_steps(&exprs.generated, batch).await? else { return Ok(()) };
         for job in &self.readers {
-            add(&job.rows_in, batch.num_rows());
+            job.came(batch.num_rows());
         }
-        add(&self.counters.activity, batch.num_rows());
+        self.counters.activity.fetch_add(1, Ordering::Relaxed);
         for subscriber in &self.subscribers {
             if let Some(batch) = run_steps(&subscriber.steps, &full).await? {
                 subscriber.outputs.send(batch).await?;
@@ -216,6 +217,9 @@ impl SourceTask {
     }
 
     async fn broadcast(&mut self, message: &Message) -> Result<()> {
+        if let Message::Watermark(ns) = message {
+            self.readers.iter().for_each(|reader| reader.is_at(self.partition, *ns));
+        }
         for subscriber in &self.subscribers {
             subscriber.outputs.broadcast(message).await?;
         }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use tokio::sync::mpsc;
 
-use super::messages::{Ack, JobCounters, WantFull, gone};
+use super::graph::NodeCounters;
+use super::live::Peek;
+use super::messages::{Ack, WantFull, gone};
 use crate::Result;
 use crate::exchange::{Event, Inbox, Message, Outputs};
 use crate::operator::Operator;
@@ -15,6 +17,8 @@ use crate::plan::{Step, run_steps};
 pub(crate) struct StageTask {
     pub(crate) job: usize,
     pub(crate) stage: usize,
+    /// Its number among the tasks of the stage.
+    pub(crate) task: usize,
     pub(crate) operator: Box<dyn Operator>,
     pub(crate) inbox: Inbox,
     pub(crate) watermark_ns: i64,
@@ -22,26 +26,40 @@ pub(crate) struct StageTask {
     pub(crate) outputs: Outputs,
     pub(crate) batch_rows: usize,
     pub(crate) want_full: Arc<WantFull>,
-    pub(crate) counters: Arc<JobCounters>,
+    pub(crate) counters: Arc<NodeCounters>,
     pub(crate) acks: mpsc::Sender<Ack>,
+    /// Who wants to look at the state.
+    pub(crate) peeks: mpsc::Receiver<Peek>,
 }
 
 impl StageTask {
     /// Runs until its inputs go away.
     pub(crate) async fn run(mut self) -> Result<()> {
+        self.counters.is_at(self.task, self.watermark_ns);
         if self.watermark_ns > i64::MIN {
             self.outputs.broadcast(&Message::Watermark(self.watermark_ns)).await?;
         }
         let mut late_before = self.operator.late_rows();
         loop {
-            match self.inbox.next().await {
+            let event = tokio::select! {
+                biased;
+                Some(Peek { only, reply }) = self.peeks.recv() => {
+                    self.operator.settle()?;
+                    // A failure from here on is the asker's, who may have gone: the state is as it was.
+                    let rows = self.operator.peek(only.as_ref());
+                    let _ = reply.send(through(&self.steps, rows).await);
+                    continue;
+                }
+                event = self.inbox.next() => event,
+            };
+            match event {
                 Event::Batch(input, batch) => {
+                    self.counters.came(batch.num_rows());
                     let rows = self.operator.update(input, &batch)?;
                     self.send(&rows).await?;
                     let late = self.operator.late_rows();
                     if late > late_before {
-                        let more = late - late_before;
-                        self.counters.late_rows.fetch_add(more, std::sync::atomic::Ordering::Relaxed);
+                        self.counters.late(late - late_before);
                         late_before = late;
                     }
                 }
@@ -51,6 +69,7 @@ impl StageTask {
                         let rows = self.operator.advance(self.watermark_ns).await?;
                         self.send(&rows).await?;
                     }
+                    self.counters.is_at(self.task, ns);
                     self.outputs.broadcast(&Message::Watermark(ns)).await?;
                 }
                 Event::Watermark(_) => {}
@@ -87,4 +106,13 @@ impl StageTask {
         }
         Ok(())
     }
+}
+
+/// What is left of rows behind the steps.
+async fn through(steps: &[Step], rows: Result<Vec<RecordBatch>>) -> Result<Vec<RecordBatch>> {
+    let mut left = Vec::new();
+    for batch in rows? {
+        left.extend(run_steps(steps, &batch).await?);
+    }
+    Ok(left)
 }

@@ -36,9 +36,19 @@ pub(crate) struct Branch {
     pub(crate) changes: bool,
 }
 
+/// What a stage computes, for people.
+#[derive(Clone, Debug)]
+pub(crate) struct Title {
+    /// In a few words.
+    pub(crate) name: String,
+    /// Its keys and expressions.
+    pub(crate) detail: String,
+}
+
 /// One operator with keyed state.
 #[derive(Debug)]
 pub(crate) struct Stage {
+    pub(crate) title: Title,
     pub(crate) spec: Arc<dyn OperatorSpec>,
     /// Number of its node; late keys are told by it.
     pub(crate) id: usize,

@@ -116,7 +116,7 @@ impl UserDefinedLogicalNodeCore for KeyedAggregate {
     fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |exprs: &[Expr]| exprs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         match &self.windows {
-            Windows::Of { kind, time } => write!(f, "WindowAggregate: {kind:?} of {time}")?,
+            Windows::Of { kind, time } => write!(f, "WindowAggregate: {kind} of {time}")?,
             Windows::Inherited { window } => write!(f, "WindowAggregate: window {window}")?,
             Windows::Never => write!(f, "UpdatingAggregate:")?,
         }

@@ -9,7 +9,9 @@
 
 mod cases;
 mod functions;
+mod graph;
 mod jobs;
+mod live;
 mod old_checkpoints;
 mod random_query;
 mod refusals;

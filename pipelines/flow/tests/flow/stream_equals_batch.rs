@@ -17,9 +17,9 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use proptest::prelude::*;
 
-type Row = (i64, Option<u8>, Option<i64>);
+pub(crate) type Row = (i64, Option<u8>, Option<i64>);
 
-fn tables() -> String {
+pub(crate) fn tables() -> String {
     format!(
         "CREATE TABLE source (ts TIMESTAMP NOT NULL, {COLUMNS}, WATERMARK FOR ts AS ts - INTERVAL '5 seconds')
          WITH (connector = 'memory', type = 'source');"
@@ -27,7 +27,7 @@ fn tables() -> String {
 }
 
 /// A query and the columns of the sink it writes to.
-const QUERIES: &[(&str, &str)] = &[
+pub(crate) const QUERIES: &[(&str, &str)] = &[
     (
         "window_start TIMESTAMP(6), window_end TIMESTAMP(6), who TEXT, rows BIGINT, total BIGINT, mean DOUBLE, kinds BIGINT",
         "SELECT window.start, window.end, who, rows, total, mean, kinds FROM (
@@ -219,7 +219,7 @@ const UPDATING: &[(&str, &str)] = &[
 ];
 
 /// The rows of a source; the columns behind `n` follow from those before, NULL now and then.
-fn batch(program: &Program, rows: &[Row]) -> RecordBatch {
+pub(crate) fn batch(program: &Program, rows: &[Row]) -> RecordBatch {
     let schema = program.sources().next().unwrap().physical.clone();
     let names = |k: u8| ["a", "b", "c", "d", "e"][usize::from(k % 5)];
     let words = ["oak", "ash", "elm", "larch", "", "Äpfel"];
@@ -335,7 +335,7 @@ async fn check(
     assert_same(what, &repaired(&first.outputs()[0], rows, &dirty, &expected), &expected);
 }
 
-fn rows() -> impl Strategy<Value = Vec<Vec<Vec<Row>>>> {
+pub(crate) fn rows() -> impl Strategy<Value = Vec<Vec<Vec<Row>>>> {
     // Time moves on by small steps and long gaps; a row may be behind it by more than the watermark allows.
     let row = (
         prop_oneof![8 => 0i64..4, 1 => 30i64..400],
@@ -359,11 +359,11 @@ fn rows() -> impl Strategy<Value = Vec<Vec<Vec<Row>>>> {
 }
 
 /// Runs a property: `FLOW_SEEDS` (default 64).
-fn seeds() -> u32 {
+pub(crate) fn seeds() -> u32 {
     std::env::var("FLOW_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(64)
 }
 
-fn block_on(future: impl Future<Output = ()>) {
+pub(crate) fn block_on(future: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
 }
 

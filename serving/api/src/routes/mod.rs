@@ -13,6 +13,8 @@ mod me;
 mod page;
 mod sql;
 
+pub use page::page_file;
+
 use axum::{
     Router,
     extract::DefaultBodyLimit,

@@ -1,4 +1,5 @@
-//! The page at `/`: the dashboard's built files, embedded in the binary.
+//! The page at `/`: the dashboard's built files, embedded in the binary. The operator's page, `flow.html`, is among them;
+//! it is not served here, but by `crave flow top --page`.
 
 use axum::{
     extract::Path,
@@ -37,6 +38,12 @@ pub(super) async fn asset(Path(name): Path<String>) -> Result<Response, ApiError
 
 pub(super) async fn icon() -> Result<Response, ApiError> {
     serve("icon.svg", "public, max-age=86400").ok_or_else(|| ApiError::not_found("no such file"))
+}
+
+/// A built file of the dashboard, not to be kept.
+#[must_use]
+pub fn page_file(path: &str) -> Option<Response> {
+    serve(path, "no-cache")
 }
 
 fn serve(path: &str, cache: &'static str) -> Option<Response> {

@@ -9,13 +9,13 @@ use datafusion::logical_expr::{Expr, ExprSchemable, Join, LogicalPlan, cast};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 
-use super::{Branch, BranchOrigin, Compiler, LateKeys, Stage, as_changes, projected, with_change};
+use super::{Branch, BranchOrigin, Compiler, LateKeys, Stage, Title, as_changes, projected, with_change};
 use crate::aggregate::{AggregateCall, AggregateSpec, SpecWindows};
 use crate::closing::{ClosingInput, ClosingSpec};
 use crate::functions::TIMESTAMP;
 use crate::operator::OperatorSpec;
 use crate::plan::node::{KeyedAggregate, Windows};
-use crate::plan::per_window::{PerWindow, scan_name, scan_schema};
+use crate::plan::per_window::{Body, PerWindow, scan_name, scan_schema};
 use crate::updating::{UpdatingAggregate, UpdatingJoin};
 use crate::{Error, Result};
 
@@ -24,12 +24,13 @@ type Exprs = Vec<Arc<dyn PhysicalExpr>>;
 impl Compiler<'_> {
     fn push(
         &mut self,
+        title: Title,
         spec: Arc<dyn OperatorSpec>,
         id: usize,
         inputs: Vec<Vec<Branch>>,
         changes: bool,
     ) -> Vec<Branch> {
-        self.job.stages.push(Stage { spec, id, inputs, sink: self.sink, late: LateKeys::default() });
+        self.job.stages.push(Stage { title, spec, id, inputs, sink: self.sink, late: LateKeys::default() });
         let origin = BranchOrigin::Stage(self.job.stages.len() - 1);
         vec![Branch { origin, steps: Vec::new(), changes }]
     }
@@ -59,12 +60,20 @@ impl Compiler<'_> {
         }
         let layout_schema = layout_schema(&layout, schema)?;
         let output = Arc::clone(node.schema.inner());
+        let title = Title {
+            name: match &node.windows {
+                Windows::Of { kind, .. } => kind.to_string(),
+                Windows::Inherited { .. } => "aggregate in window".into(),
+                Windows::Never => "updating aggregate".into(),
+            },
+            detail: columns_of(node),
+        };
         let keys = node.keys.len();
         let spec = AggregateSpec::new(windows, node.window_at, keys, calls, &layout_schema, output)?;
         let changes = inputs.iter().any(|b| b.changes);
         let inputs = projected(inputs, &layout, &layout_schema, schema.fields().len());
         if windows != SpecWindows::Never {
-            return Ok(self.push(Arc::new(spec), node.id, vec![inputs], false));
+            return Ok(self.push(title, Arc::new(spec), node.id, vec![inputs], false));
         }
         let inputs = if changes { as_changes(inputs) } else { inputs };
         let spec = UpdatingAggregate {
@@ -72,7 +81,7 @@ impl Compiler<'_> {
             changes: changes.then(|| with_change(&layout_schema)),
             ttl_ns: self.job.updating_ttl_ns,
         };
-        Ok(self.push(Arc::new(spec), node.id, vec![inputs], true))
+        Ok(self.push(title, Arc::new(spec), node.id, vec![inputs], true))
     }
 
     pub(super) fn per_window(&mut self, node: &PerWindow) -> Result<Vec<Branch>> {
@@ -110,7 +119,12 @@ impl Compiler<'_> {
             dirty_schema: Arc::new(Schema::new(dirty)),
             output: Arc::clone(node.body.schema().inner()),
         };
-        Ok(self.push(Arc::new(spec), node.id, inputs, false))
+        let name = match node.kind {
+            Body::Join(kind) => format!("{} join in window", kind.to_string().to_lowercase()),
+            Body::Over => "OVER in window".into(),
+        };
+        let title = Title { name, detail: node.body.display().to_string() };
+        Ok(self.push(title, Arc::new(spec), node.id, inputs, false))
     }
 
     /// A join that no window bounds.
@@ -136,7 +150,11 @@ impl Compiler<'_> {
             output: with_change(&Schema::new(nullable.collect::<Vec<_>>())),
             ttl_ns: self.job.updating_ttl_ns,
         };
-        Ok(self.push(Arc::new(spec), usize::MAX, inputs, true))
+        let title = Title {
+            name: format!("updating {} join", join.join_type.to_string().to_lowercase()),
+            detail: join.on.iter().map(|(l, r)| format!("{l} = {r}")).collect::<Vec<_>>().join(", "),
+        };
+        Ok(self.push(title, Arc::new(spec), usize::MAX, inputs, true))
     }
 
     /// One side of a join: its keys, its columns, and the change.
@@ -149,6 +167,20 @@ impl Compiler<'_> {
         let branches = as_changes(projected(branches, &layout, &layout_schema, schema.fields().len()));
         Ok((branches, with_change(&layout_schema)))
     }
+}
+
+/// The aggregates and keys of a node, by the names of its columns.
+fn columns_of(node: &KeyedAggregate) -> String {
+    let names: Vec<_> = node.schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let (groups, aggregates) = names.split_at(names.len() - node.aggregates.len());
+    let keys = groups.iter().enumerate().filter(|(at, _)| Some(*at) != node.window_at).map(|(_, name)| *name);
+    let keys: Vec<_> = keys.collect();
+    // As DataFusion writes `count(*)` once it has planned it.
+    let aggregates = match aggregates {
+        [] => "distinct rows".into(),
+        names => names.join(", ").replace("count(Int64(1))", "count(*)"),
+    };
+    if keys.is_empty() { aggregates } else { format!("{aggregates} by {}", keys.join(", ")) }
 }
 
 fn all_columns(schema: &DFSchema) -> Exprs {

@@ -1,7 +1,7 @@
 //! A source and a sink in memory, with the same promises as real ones, and an observer that remembers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
@@ -14,6 +14,8 @@ use crave_flow::{
 #[derive(Clone, Default)]
 pub(crate) struct Memory {
     pub(crate) partitions: Arc<Vec<Vec<RecordBatch>>>,
+    /// Batches of each partition that can be read so far, when given; then silence.
+    pub(crate) shown: Option<Arc<AtomicUsize>>,
     /// A partition that ends in silence instead of an end.
     pub(crate) unbounded: bool,
     pub(crate) committed: Arc<Mutex<BTreeMap<String, Vec<RecordBatch>>>>,
@@ -72,6 +74,10 @@ struct Cursor {
 impl Reader for Cursor {
     async fn next(&mut self) -> Result<Polled> {
         tokio::task::yield_now().await;
+        if self.memory.shown.as_ref().is_some_and(|shown| shown.load(Ordering::SeqCst) <= self.at) {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            return Ok(Polled::Idle);
+        }
         match self.memory.partitions[self.partition].get(self.at) {
             Some(batch) => {
                 self.at += 1;
