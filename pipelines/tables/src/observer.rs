@@ -263,7 +263,7 @@ mod tests {
             let sources = sources.iter().flat_map(|(job, at)| (0..2).map(move |p| source(job, p, at[p])));
             let summary =
                 EpochSummary { epoch: 1, sinks: Vec::new(), sources: sources.collect(), replayed: true };
-            observer.committed(&summary).await.unwrap();
+            EpochObserver::committed(&observer, &summary).await.unwrap();
             assert_eq!(
                 (observer.is_level("own", false), observer.is_level("own", true)),
                 (level, windowed),
