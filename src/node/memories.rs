@@ -62,12 +62,33 @@ impl Node {
                 log: Arc::clone(&self.log),
                 recall: recall.clone(),
                 partition,
-                file: home.memories().join(format!("position-{partition}.json")),
+                file: position(home, partition),
             };
             self.tasks.spawn(task.run(self.stop.subscribe()));
         }
         self.tasks.spawn(embed(recall.clone(), self.stop.subscribe()));
     }
+
+    /// Waits until what is in the log now is remembered.
+    pub(crate) async fn remembered(&self, home: &Home) -> anyhow::Result<()> {
+        for partition in 0..self.log.partitions() {
+            let memories = self.log.bounds(Topic::Memories, partition).await?.end;
+            let events = self.log.bounds(Topic::Events, partition).await?.end;
+            loop {
+                let at = load(&position(home, partition))?;
+                if at.memories >= memories && at.events >= events {
+                    break;
+                }
+                tokio::time::sleep(WAIT).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where a partition's position lies.
+fn position(home: &Home, partition: u32) -> PathBuf {
+    home.memories().join(format!("position-{partition}.json"))
 }
 
 /// Embeds what was remembered while no model was there.

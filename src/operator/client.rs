@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use crave_schemas::Event;
 use reqwest::{RequestBuilder, StatusCode};
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{home::Home, node::Fate};
 
@@ -33,6 +33,14 @@ impl Client {
 
     pub(super) async fn post<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         answer(self.0.post(url(path))).await
+    }
+
+    pub(super) async fn send<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> anyhow::Result<T> {
+        answer(self.0.post(url(path)).json(body)).await
     }
 
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {

@@ -5,6 +5,7 @@
 mod arroyo;
 mod bad_input;
 mod browser;
+mod conversations;
 mod crash;
 mod flow;
 mod imports;
@@ -12,6 +13,7 @@ mod insight;
 mod operator;
 mod parts;
 mod rebuild;
+mod recall;
 mod spine;
 mod support;
 mod tenancy;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crave_connect::log::EventLog;
-use crave_insight::Insights;
+use crave_insight::{Chats, Insights};
 use crave_lake::Lake;
 use crave_schemas::Clock;
 use crave_tables::{Observer, Tables};
@@ -60,6 +60,8 @@ pub struct App {
     pub lake: Arc<Lake>,
     /// Answers.
     pub insights: Arc<Insights>,
+    /// Conversations and memories.
+    pub chats: Arc<Chats>,
     /// Tokens.
     pub accounts: Accounts,
     /// Time.
