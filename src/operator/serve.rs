@@ -46,7 +46,7 @@ pub(crate) async fn listen(home: &Home, core: Arc<Core>, memories: Arc<Memories>
         .route("/dead/{name}", get(dead_letter))
         .route("/dead/{name}/retry", post(retry))
         .route("/search", post(search))
-        .route("/memories/{user}", get(memories))
+        .route("/memories/{user}", get(remembered))
         .route("/memories/{user}/{id}", get(memory))
         .route("/memories/{user}/{id}/correct", post(correct))
         .route("/memories/{user}/{id}/delete", post(forget))
@@ -142,7 +142,7 @@ async fn search(State(served): State<Served>, Json(sought): Json<Sought>) -> Ans
     Ok(Json(search::search(&served.memories, sought, now).await?))
 }
 
-async fn memories(State(memories): State<Arc<Memories>>, Path(user): Path<UserId>) -> Answer<Vec<Item>> {
+async fn remembered(State(memories): State<Arc<Memories>>, Path(user): Path<UserId>) -> Answer<Vec<Item>> {
     Ok(Json(memories.export(&user).await?))
 }
 

@@ -31,7 +31,7 @@ pub use store::{Conversation, Conversations, Turn, UserFact};
 use crate::{Answer, Error, Insights, QUESTION_CHARS_MAX, Result, Sentence, Status, engine, screen};
 
 /// Turns that are read with each message.
-pub const WORKING_TURNS: i64 = 20;
+const WORKING_TURNS: i64 = 20;
 /// A summary is made after every so many turns: twenty messages.
 const SUMMARY_TURNS: i64 = 10;
 /// Memories an answer quotes.
@@ -157,7 +157,8 @@ impl Chats {
             let near = parts.dense.is_some_and(|cosine| cosine >= COSINE_MIN);
             // A question asked before is no answer, and nobody's darkest words are held up to them.
             let answers = !hit.memory.text.trim_end().ends_with('?') && screen(&hit.memory.text).is_none();
-            (near || parts.coverage >= COVERAGE_MIN) && answers
+            let shares = parts.lexical > 0.0 && parts.coverage >= COVERAGE_MIN;
+            (near || shares) && answers
         };
         let quoted = hits.into_iter().filter(fits).take(QUOTED);
         quoted

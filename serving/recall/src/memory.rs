@@ -169,7 +169,7 @@ impl Memory {
     }
 
     /// The ids of what may stand just before and after it in its sequence.
-    pub(crate) fn neighbours(&self) -> impl Iterator<Item = MemoryId> {
+    pub(crate) fn neighbours(&self) -> Vec<MemoryId> {
         let (sequence, position) = self.place();
         let beside = [position.checked_sub(1), position.checked_add(1)].into_iter().flatten();
         let id = |position: u32| {
@@ -178,7 +178,7 @@ impl Memory {
                 if sequence == self.source_id { (sequence, position) } else { (numbered.as_str(), 0) };
             MemoryId(derive(&self.user_id, b"memory", self.source_kind, source, &chunk.to_be_bytes()))
         };
-        beside.map(id).collect::<Vec<_>>().into_iter()
+        beside.map(id).collect()
     }
 
     /// Checks every bound of [`LIMITS`].
@@ -278,10 +278,10 @@ mod tests {
     #[test]
     fn neighbours_stand_before_and_after() {
         let turn = |n: u32| memory("u1", &format!("talk#{n}"), "any").id();
-        assert_eq!(memory("u1", "talk#7", "any").neighbours().collect::<Vec<_>>(), [turn(6), turn(8)]);
-        assert_eq!(memory("u1", "talk#0", "any").neighbours().collect::<Vec<_>>(), [turn(1)]);
+        assert_eq!(memory("u1", "talk#7", "any").neighbours(), [turn(6), turn(8)]);
+        assert_eq!(memory("u1", "talk#0", "any").neighbours(), [turn(1)]);
         let chunk = |chunk: u32| Memory { chunk, ..memory("u1", "e1", "any") };
-        assert_eq!(chunk(1).neighbours().collect::<Vec<_>>(), [chunk(0).id(), chunk(2).id()]);
+        assert_eq!(chunk(1).neighbours(), [chunk(0).id(), chunk(2).id()]);
         assert_eq!((chunk(1).place(), memory("u1", "a#b", "any").place()), (("e1", 1), ("a#b", 0)));
     }
 

@@ -38,6 +38,12 @@ impl Period {
         }
     }
 
+    /// Whether there can be anything before it.
+    #[must_use]
+    pub fn has_before(&self) -> bool {
+        self.since.timestamp() > 0
+    }
+
     /// The time of the same length before.
     #[must_use]
     pub fn before(&self) -> (DateTime<Utc>, DateTime<Utc>) {

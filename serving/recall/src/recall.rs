@@ -381,12 +381,12 @@ fn candidate(one: Found, mood: &BTreeMap<String, f32>) -> Candidate<(MemoryId, M
 }
 
 /// How alike the emotions of a memory and of the question are: their cosine, 0 to 1; `None` where either has none.
+#[allow(clippy::cast_possible_truncation, reason = "a share between 0 and 1")]
 fn alike(memory: &Memory, mood: &BTreeMap<String, f32>) -> Option<f32> {
     let felt = memory.attributes.get(EMOTIONS)?.as_object()?;
     let of = |label: &str| felt.get(label).and_then(serde_json::Value::as_f64).unwrap_or(0.0);
     let both: f64 = mood.iter().map(|(label, confidence)| f64::from(*confidence) * of(label)).sum();
     let ours = mood.values().map(|confidence| f64::from(*confidence).powi(2)).sum::<f64>().sqrt();
     let theirs = felt.values().filter_map(serde_json::Value::as_f64).map(|c| c.powi(2)).sum::<f64>().sqrt();
-    #[allow(clippy::cast_possible_truncation, reason = "a share between 0 and 1")]
     (ours > 0.0 && theirs > 0.0).then(|| (both / (ours * theirs)) as f32)
 }

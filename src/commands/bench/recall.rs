@@ -94,7 +94,7 @@ pub(super) async fn run(models: &Path, scratch: &Path, args: &Args, quiet: bool)
     }
     let index_s = start.elapsed().as_secs_f64();
 
-    let indexed = samples.into_iter().enumerate().map(|(number, sample)| {
+    let indexed = samples.into_iter().enumerate().map(|(number, sample)| -> anyhow::Result<Indexed> {
         let user = user(number)?;
         let ids = memories(&user, &sample.turns, false).iter().map(Memory::id).collect();
         let last = sample.turns.iter().map(|turn| turn.at).max().unwrap_or_default();
@@ -161,24 +161,24 @@ fn user(number: usize) -> anyhow::Result<UserId> {
 }
 
 fn memories(user: &UserId, turns: &[Turn], in_context: bool) -> Vec<Memory> {
+    let cut = |text: &str, max| text.get(..text.floor_char_boundary(max)).unwrap_or_default().to_owned();
+    let mut memories = Vec::with_capacity(turns.len());
     let mut before: Option<&Turn> = None;
-    let memory = |turn| {
-        let Turn { session, place, at, speaker, text } = turn;
-        let cut = |text: &str, max| text.get(..text.floor_char_boundary(max)).unwrap_or_default().to_owned();
-        let id = format!("session-{session}#{place}");
-        let mut memory =
-            Memory::new(user.clone(), SourceKind::Chat, id, *at, cut(text, LIMITS.text_bytes_max));
-        if in_context && !speaker.is_empty() {
-            memory.attributes.insert(SPEAKER.to_owned(), speaker.as_str().into());
+    for turn in turns {
+        let id = format!("session-{}#{}", turn.session, turn.place);
+        let text = cut(&turn.text, LIMITS.text_bytes_max);
+        let mut memory = Memory::new(user.clone(), SourceKind::Chat, id, turn.at, text);
+        if in_context && !turn.speaker.is_empty() {
+            memory.attributes.insert(SPEAKER.to_owned(), turn.speaker.as_str().into());
         }
-        if let Some(before) = before.filter(|before| in_context && before.session == *session) {
+        if let Some(before) = before.filter(|before| in_context && before.session == turn.session) {
             let said = cut(&format!("{}: {}", before.speaker, before.text), CONTEXT_BYTES_MAX);
             memory.attributes.insert(CONTEXT.to_owned(), said.into());
         }
         before = Some(turn);
-        memory
-    };
-    turns.iter().map(memory).collect()
+        memories.push(memory);
+    }
+    memories
 }
 
 /// What a run found, summed.

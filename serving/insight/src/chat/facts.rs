@@ -58,8 +58,7 @@ const ENDS: &[&str] =
     &["and", "but", "because", "since", "so", "when", "while", "though", "although", "which", "with"];
 
 /// The facts that a person's own message states, each slot once; the last of a slot holds.
-#[must_use]
-pub fn facts(message: &str) -> Vec<Said> {
+pub(super) fn facts(message: &str) -> Vec<Said> {
     let mut found: Vec<Said> = Vec::new();
     for sentence in sentences(message) {
         let plain = plain(sentence);

@@ -260,8 +260,11 @@ impl Memories {
     /// Removes what was made from the text of a memory: facts, quotes, the next message's context.
     async fn unmake(&self, memory: &Memory) -> Result<()> {
         let user = &memory.user_id;
-        let quote: String = engine::quote(&memory.text).chars().take(QUOTE_CHARS).collect();
-        self.conversations.unquote(user, quote.trim_end_matches('…')).await?;
+        let quote = engine::quote(&memory.text);
+        let start: String = quote.chars().take(QUOTE_CHARS).collect();
+        // As answers quote it: whole, or from its start on.
+        let quoted = if start == quote { format!("“{quote}”") } else { format!("“{start}") };
+        self.conversations.unquote(user, &quoted).await?;
         if memory.source_kind == SourceKind::Note {
             self.citations.forget_note(user, &memory.source_id).await?;
         }

@@ -421,7 +421,7 @@ impl Conversations {
         .bind(after)
         .fetch_all(&self.pool)
         .await?;
-        let read = |row: &SqliteRow| {
+        let read = |row: &SqliteRow| -> Result<(i64, UserId, Uuid, Turn)> {
             let user = UserId::new(row.try_get::<String, _>(5)?);
             let user = user.map_err(|error| sqlx::Error::Decode(error.to_string().into()))?;
             Ok((row.try_get(4)?, user, id(&row.try_get::<String, _>(6)?)?, turn(row)?))

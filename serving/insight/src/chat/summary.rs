@@ -43,8 +43,7 @@ const STRONG: &[&str] = &[
 ];
 
 /// How much a sentence matters, 0 to 1: strong feeling, an intensity ("8/10"), numbers, themselves, an exclamation.
-#[must_use]
-pub fn weight(sentence: &str) -> f64 {
+pub(super) fn weight(sentence: &str) -> f64 {
     let lower = sentence.to_lowercase();
     let words: Vec<&str> =
         lower.split(|c: char| !(c.is_alphanumeric() || c == '/')).filter(|word| !word.is_empty()).collect();
@@ -67,8 +66,7 @@ pub fn weight(sentence: &str) -> f64 {
 
 /// The sentences of `messages` that weigh most, in their order, within the budget of words; the heaviest is always
 /// kept.
-#[must_use]
-pub fn summarise<'a>(messages: impl IntoIterator<Item = &'a str>) -> String {
+pub(super) fn summarise<'a>(messages: impl IntoIterator<Item = &'a str>) -> String {
     let all: Vec<&str> = messages.into_iter().flat_map(sentences).collect();
     let length = |sentence: &str| sentence.split_whitespace().count();
     let words: usize = all.iter().map(|sentence| length(sentence)).sum();
