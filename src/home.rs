@@ -83,6 +83,11 @@ impl Home {
         Ok(path)
     }
 
+    /// Conversations, and what people said of themselves.
+    pub(crate) fn conversations(&self) -> PathBuf {
+        self.folder.join("conversations.sqlite")
+    }
+
     /// Where models lie: `$CRAVE_MODELS`, or in this home.
     pub(crate) fn models(&self) -> PathBuf {
         std::env::var_os("CRAVE_MODELS").map_or_else(|| self.folder.join("models"), PathBuf::from)

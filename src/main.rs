@@ -41,6 +41,10 @@ enum Command {
     Import(commands::import::Args),
     /// Send what simulated people with planted habits would send; for load and demo only.
     Simulate(commands::simulate::Args),
+    /// Find what a person remembers that fits a question.
+    Search(commands::search::Args),
+    /// What is remembered of a person: list, correct, delete, export.
+    Memories(commands::memories::Args),
     /// Answer a read-only SQL query over the tables.
     Sql(commands::sql::Args),
     /// One streaming job by itself, over files, without a home.
@@ -122,6 +126,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Up(args) => commands::up::run(&home, &config, &args).await,
         Command::Import(args) => commands::import::run(&home, &config, &args, cli.json).await,
         Command::Simulate(args) => commands::simulate::run(&home, &config, &args, cli.json).await,
+        Command::Search(args) => commands::search::run(&home, &config, &args, cli.json).await,
+        Command::Memories(args) => commands::memories::run(&home, &config, &args, cli.json).await,
         Command::Sql(args) => commands::sql::run(&home, &config, &args, cli.json).await,
         Command::Verify => commands::verify::run(&home, &config, cli.json).await,
         Command::Reconcile => commands::reconcile::run(&home, &config, cli.json).await,

@@ -2,6 +2,7 @@
 
 mod events;
 pub(crate) mod flow;
+mod recall;
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -40,6 +41,8 @@ pub(crate) enum Bench {
     },
     /// Rows a second of streaming queries over files, beside DataFusion batch; needs no home.
     Flow(flow::Args),
+    /// How often search finds what answers a question, over a file in LoCoMo's format; each stage left out once.
+    Recall(recall::Args),
     /// From `POST` to a row in `cravings` by SQL.
     Freshness {
         /// Cravings to send, one after the other.
@@ -60,6 +63,7 @@ pub(crate) async fn run(home: &Home, bench: &Bench, json: bool) -> anyhow::Resul
             ingest(&scratch_home, *events, *batch, *clients, only).await?
         }
         Bench::Freshness { samples } => freshness(&scratch_home, *samples).await?,
+        Bench::Recall(args) => recall::run(&home.models(), scratch_home.path(), args, json).await?,
         Bench::Flow(args) => return flow::run(args, json),
     };
     result["fsync_per_s"] = json!(fsync_per_s.round());

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 use anyhow::Context as _;
 use crave_api::{Accounts, App, Faces, RateLimit, router};
 use crave_insight::{
-    Citations, Insights,
+    Chats, Citations, Conversations, Insights, Memories,
     documents::{Documents, program::PdfProgram},
 };
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -48,27 +48,33 @@ pub(crate) async fn run(home: &Home, config: &Config, args: &Args) -> anyhow::Re
         true => Some(open_documents(home).await.context("opening the documents")?),
         false => None,
     };
+    let citations = Citations::open(&home.insights()).await?;
+    let conversations = Conversations::open(&home.conversations()).await?;
+    let memories = Arc::new(Memories::new(recall.clone(), conversations, citations.clone()));
     if let Some(recall) = &recall {
+        // First what was deleted and corrected, then what the log says.
+        memories.restore().await.context("deleting what was deleted, in the memories")?;
         node.remember(home, recall);
         if let Some(documents) = &documents {
             node.index_documents(home, recall, documents);
         }
     }
-    let citations = Citations::open(&home.insights()).await?;
-    let insights = Insights::new(
+    let insights = Arc::new(Insights::new(
         Arc::clone(&node.lake),
         Arc::clone(&node.tables),
         recall,
         citations,
         Arc::clone(&node.clock),
-    );
+    ));
+    let chats = Chats::new(Arc::clone(&insights), Arc::clone(&memories), Arc::clone(&node.clock));
     let limits = config.limits.api();
     let app = App {
         log: Arc::clone(&node.log),
         tables: Arc::clone(&node.tables),
         observer: Arc::clone(&node.observer),
         lake: Arc::clone(&node.lake),
-        insights: Arc::new(insights),
+        insights,
+        chats: Arc::new(chats),
         documents,
         accounts,
         clock: Arc::clone(&node.clock),
@@ -91,7 +97,7 @@ pub(crate) async fn run(home: &Home, config: &Config, args: &Args) -> anyhow::Re
         tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     };
     let operated = async {
-        let ended = operator(home, Arc::clone(node.core())).await;
+        let ended = operator(home, Arc::clone(node.core()), Arc::clone(&memories)).await;
         // Without it commands find no server; the server itself lives on.
         tracing::warn!(cause = ?ended, "the operator's socket");
         std::future::pending::<()>().await;

@@ -28,6 +28,8 @@ const READ_BYTES: usize = 256 << 10;
 const WAIT: Duration = Duration::from_millis(200);
 /// Memories written at once: small, so that questions do not wait long behind an import.
 const BATCH: usize = 64;
+/// Longest wait until all that came before is remembered.
+const CAUGHT_UP_MAX: Duration = Duration::from_secs(600);
 /// Longest pause after a failure.
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
@@ -59,12 +61,43 @@ impl Node {
                 log: Arc::clone(&self.log),
                 recall: recall.clone(),
                 partition,
-                file: home.memories().join(format!("position-{partition}.json")),
+                file: position(home, partition),
             };
             self.tasks.spawn(task.run(self.stop.subscribe()));
         }
         self.tasks.spawn(embed(recall.clone(), self.stop.subscribe()));
     }
+
+    /// Waits until nothing in the log is left to remember.
+    pub(crate) async fn remembered(&self, home: &Home) -> anyhow::Result<()> {
+        let caught_up = async {
+            for partition in 0..self.log.partitions() {
+                while self.is_behind(home, partition).await? {
+                    tokio::time::sleep(WAIT).await;
+                }
+            }
+            anyhow::Ok(())
+        };
+        let waited = tokio::time::timeout(CAUGHT_UP_MAX, caught_up).await;
+        waited.context("the memories did not catch up with the log; start `crave up` and see what it logs")?
+    }
+
+    /// Whether a record follows a partition's position, in either topic.
+    async fn is_behind(&self, home: &Home, partition: u32) -> anyhow::Result<bool> {
+        let at = load(&position(home, partition))?;
+        for (topic, from) in [(Topic::Memories, at.memories), (Topic::Events, at.events)] {
+            let from = from.max(self.log.bounds(topic, partition).await?.start);
+            if !self.log.read(topic, partition, from, READ_BYTES, Duration::ZERO).await?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Where a partition's position lies.
+fn position(home: &Home, partition: u32) -> PathBuf {
+    home.memories().join(format!("position-{partition}.json"))
 }
 
 /// Embeds what was remembered while no model was there.

@@ -7,7 +7,7 @@ use arrow::ipc::reader::StreamReader;
 use crave_lake::{Answer, Scope};
 use crave_schemas::Event;
 use reqwest::{RequestBuilder, Response, StatusCode};
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{CUT, Question};
 use crate::{home::Home, node::Fate};
@@ -51,6 +51,14 @@ impl Client {
 
     pub(super) async fn post<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         answer(self.0.post(url(path))).await
+    }
+
+    pub(super) async fn send<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> anyhow::Result<T> {
+        answer(self.0.post(url(path)).json(body)).await
     }
 
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {

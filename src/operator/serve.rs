@@ -5,19 +5,24 @@ use std::{fs, os::unix::fs::PermissionsExt as _, sync::Arc};
 use anyhow::Context as _;
 use axum::{
     Json, Router,
-    extract::{DefaultBodyLimit, Path, Query, State},
+    extract::{DefaultBodyLimit, FromRef, Path, Query, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use crave_connect::DeadLetter;
+use crave_insight::{Item, Memories};
 use crave_lake::{Scope, to_ipc};
+use crave_recall::{Hit, MemoryId};
 use crave_schemas::{Event, UserId};
 use crave_tables::{Repaired, Verdict};
 use serde::Deserialize;
 use tokio::net::UnixListener;
 
-use super::{CUT, Question};
+use super::{
+    CUT, Question,
+    search::{self, Sought},
+};
 use crate::{
     home::Home,
     node::{Core, Dead, Fate, Planned, Status},
@@ -28,7 +33,7 @@ const BODY_BYTES_MAX: usize = 1 << 30;
 
 /// Serves the operator's commands until the future is dropped. The home's lock is held, so a socket that is there
 /// already is a dead server's.
-pub(crate) async fn listen(home: &Home, core: Arc<Core>) -> anyhow::Result<()> {
+pub(crate) async fn listen(home: &Home, core: Arc<Core>, memories: Arc<Memories>) -> anyhow::Result<()> {
     let socket = home.socket();
     let _ = fs::remove_file(&socket);
     let bound = UnixListener::bind(&socket);
@@ -46,9 +51,33 @@ pub(crate) async fn listen(home: &Home, core: Arc<Core>) -> anyhow::Result<()> {
         .route("/dead", get(dead))
         .route("/dead/{name}", get(dead_letter))
         .route("/dead/{name}/retry", post(retry))
+        .route("/search", post(search))
+        .route("/memories/{user}", get(remembered))
+        .route("/memories/{user}/{id}", get(memory))
+        .route("/memories/{user}/{id}/correct", post(correct))
+        .route("/memories/{user}/{id}/delete", post(forget))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(core);
+        .with_state(Served { core, memories });
     axum::serve(listener, router).await.context("serving the operator's socket")
+}
+
+/// What the operator reaches.
+#[derive(Clone)]
+struct Served {
+    core: Arc<Core>,
+    memories: Arc<Memories>,
+}
+
+impl FromRef<Served> for Arc<Memories> {
+    fn from_ref(served: &Served) -> Self {
+        Arc::clone(&served.memories)
+    }
+}
+
+impl FromRef<Served> for Arc<Core> {
+    fn from_ref(served: &Served) -> Self {
+        Arc::clone(&served.core)
+    }
 }
 
 type Answer<T> = Result<Json<T>, Failed>;
@@ -125,5 +154,37 @@ async fn dead_letter(State(core): State<Arc<Core>>, Path(name): Path<String>) ->
 
 async fn retry(State(core): State<Arc<Core>>, Path(name): Path<String>) -> Answer<()> {
     core.retry(&name).await?;
+    Ok(Json(()))
+}
+
+async fn search(State(served): State<Served>, Json(sought): Json<Sought>) -> Answer<Vec<Hit>> {
+    let now = served.core.clock.now();
+    Ok(Json(search::search(&served.memories, sought, now).await?))
+}
+
+async fn remembered(State(memories): State<Arc<Memories>>, Path(user): Path<UserId>) -> Answer<Vec<Item>> {
+    Ok(Json(memories.export(&user).await?))
+}
+
+async fn memory(
+    State(memories): State<Arc<Memories>>,
+    Path((user, id)): Path<(UserId, MemoryId)>,
+) -> Answer<Item> {
+    Ok(Json(memories.get(&user, id).await?))
+}
+
+async fn correct(
+    State(memories): State<Arc<Memories>>,
+    Path((user, id)): Path<(UserId, MemoryId)>,
+    Json(text): Json<String>,
+) -> Answer<Item> {
+    Ok(Json(memories.correct(&user, id, &text).await?))
+}
+
+async fn forget(
+    State(memories): State<Arc<Memories>>,
+    Path((user, id)): Path<(UserId, MemoryId)>,
+) -> Answer<()> {
+    memories.delete(&user, id).await?;
     Ok(Json(()))
 }

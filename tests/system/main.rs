@@ -5,6 +5,7 @@
 mod arroyo;
 mod bad_input;
 mod browser;
+mod conversations;
 mod crash;
 mod documents;
 mod flow;
@@ -14,6 +15,7 @@ mod live;
 mod operator;
 mod parts;
 mod rebuild;
+mod recall;
 mod simulation;
 mod spine;
 mod support;

@@ -112,7 +112,12 @@ impl From<crave_lake::Error> for ApiError {
 impl From<crave_insight::Error> for ApiError {
     fn from(error: crave_insight::Error) -> Self {
         match error.kind() {
-            crave_insight::Kind::Invalid => Self::invalid("question", error.to_string()),
+            crave_insight::Kind::Invalid => match &error {
+                crave_insight::Error::Question(_) => Self::invalid("question", error.to_string()),
+                crave_insight::Error::Recall(error) => Self::invalid("text", error.to_string()),
+                _ => Self::invalid("id", error.to_string()),
+            },
+            crave_insight::Kind::NotFound => Self::not_found(error.to_string()),
             crave_insight::Kind::Overloaded => Self::overloaded("too many questions at once; try again", 1),
             crave_insight::Kind::Unavailable => {
                 tracing::error!(%error, "insights");

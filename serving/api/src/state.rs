@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crave_connect::log::EventLog;
-use crave_insight::{Insights, documents::Documents};
+use crave_insight::{Chats, Insights, documents::Documents};
 use crave_lake::Lake;
 use crave_schemas::Clock;
 use crave_tables::{Observer, Tables};
@@ -82,6 +82,8 @@ pub struct App {
     pub insights: Arc<Insights>,
     /// What people uploaded; `None` where this process does not serve.
     pub documents: Option<Documents>,
+    /// Conversations and memories.
+    pub chats: Arc<Chats>,
     /// Tokens.
     pub accounts: Accounts,
     /// Time.

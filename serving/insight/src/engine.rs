@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod notes;
+pub(crate) use notes::quote;
 mod rows;
 
 /// Longest question, in characters.
@@ -67,6 +68,15 @@ impl Insights {
     /// # Errors
     /// [`Error::Question`] when it is empty or too long, else what tables and store say.
     pub async fn ask(&self, user: &UserId, question: &str) -> Result<Answer> {
+        self.ask_within(user, question, None).await
+    }
+
+    /// The same after an `earlier` question of the same conversation, which a short follow-up ("and on weekends?")
+    /// takes up.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub async fn ask_within(&self, user: &UserId, question: &str, earlier: Option<&str>) -> Result<Answer> {
         let question = question.trim();
         if question.is_empty() || question.chars().count() > QUESTION_CHARS_MAX {
             return Err(Error::Question(QUESTION_CHARS_MAX));
@@ -76,7 +86,14 @@ impl Insights {
         }
         let now = self.clock.now();
         let profile = self.profile(user, now).await?;
-        match question::read(question, &profile.labels, now, profile.offset_min) {
+        let read = |text: &str| question::read(text, &profile.labels, now, profile.offset_min);
+        let followed =
+            earlier.filter(|_| question::follows(question)).map(|earlier| format!("{question} {earlier}"));
+        let (question, reading) = match (read(question), &followed) {
+            (Reading::Foreign, Some(whole)) => (whole.as_str(), read(whole)),
+            (reading, _) => (question, reading),
+        };
+        match reading {
             Reading::Medical => Ok(Answer::plain(Status::OutOfScope, MEDICAL)),
             Reading::Foreign => Ok(Answer::plain(Status::OutOfScope, FOREIGN)),
             Reading::Own(_) if profile.labels.is_empty() => Ok(Answer::plain(Status::NotEnoughData, EMPTY)),
@@ -374,6 +391,11 @@ impl Raw {
             rows: ids.iter().filter_map(|id| id.as_str().map(str::to_owned)).collect(),
         }
     }
+}
+
+/// Whether an answer says that the question was about something else.
+pub(crate) fn is_foreign(answer: &Answer) -> bool {
+    answer.sentences.first().map(|sentence| sentence.text.as_str()) == FOREIGN.first().copied()
 }
 
 const MEDICAL: &[&str] = &[

@@ -5,6 +5,8 @@
 pub enum Kind {
     /// The question is out of its bounds.
     Invalid,
+    /// The person has nothing of that id.
+    NotFound,
     /// Too much at once; try again later.
     Overloaded,
     /// Tables or citations cannot be used at present.
@@ -19,6 +21,18 @@ pub enum Error {
     /// Empty or too long.
     #[error("must have 1 to {0} characters")]
     Question(usize),
+    /// There is no such thing of this person.
+    #[error("no {0} of yours has this id")]
+    NotFound(&'static str),
+    /// A bound of what is kept.
+    #[error("there are too many {0}")]
+    TooMany(&'static str),
+    /// The memories are not open here.
+    #[error("the memories cannot be used at present; the server's log says why")]
+    NoMemories,
+    /// The memories did not answer.
+    #[error("the memories cannot be used at present")]
+    Recall(#[from] crave_recall::Error),
     /// The tables did not answer.
     #[error("the facts could not be computed")]
     Lake(#[from] crave_lake::Error),
@@ -41,7 +55,14 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Question(_) => Kind::Invalid,
+            Self::Question(_) | Self::TooMany(_) => Kind::Invalid,
+            Self::NotFound(_) => Kind::NotFound,
+            Self::NoMemories => Kind::Unavailable,
+            Self::Recall(error) => match error.kind() {
+                crave_recall::ErrorKind::Invalid => Kind::Invalid,
+                crave_recall::ErrorKind::Overloaded => Kind::Overloaded,
+                _ => Kind::Unavailable,
+            },
             Self::Lake(error) => match error.kind() {
                 crave_lake::Kind::Overloaded => Kind::Overloaded,
                 crave_lake::Kind::Unavailable => Kind::Unavailable,

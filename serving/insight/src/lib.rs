@@ -13,6 +13,7 @@
 //! It informs; it does not diagnose or treat. [`DISCLAIMER`] goes with every answer.
 
 mod answer;
+mod chat;
 mod compose;
 pub mod documents;
 mod engine;
@@ -24,9 +25,9 @@ mod plan;
 mod question;
 mod screen;
 mod store;
-mod words;
 
 pub use answer::{Answer, Citation, DISCLAIMER, Detail, DetailRow, Resource, Sentence, Status};
+pub use chat::{Chats, Conversation, Conversations, Item, Memories, Recalled, Reply, Said, Turn, UserFact};
 pub use compose::{Note, compose};
 pub use engine::{Insights, QUESTION_CHARS_MAX};
 pub use error::{Error, Kind};

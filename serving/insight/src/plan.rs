@@ -221,14 +221,6 @@ impl Query {
     }
 }
 
-impl Period {
-    /// Whether there can be anything before it.
-    #[must_use]
-    pub fn has_before(&self) -> bool {
-        self.since.timestamp() > 0
-    }
-}
-
 /// A value of `day_part` as part of a sentence.
 #[must_use]
 pub(crate) fn part_when(part: &str) -> &'static str {

@@ -3,13 +3,14 @@
 
 use chrono::{DateTime, Utc};
 
-mod period;
 #[cfg(test)]
 mod tests;
 
-pub use period::Period;
-
-use crate::words::{any, find, same, words};
+pub use crave_recall::period::Period;
+use crave_recall::{
+    period,
+    words::{any, find, same, words},
+};
 
 /// What a question is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +134,7 @@ pub fn read(question: &str, labels: &[Label], now: DateTime<Utc>, offset_min: i6
     if craving.is_none() && !any(&words, DOMAIN) {
         return Reading::Foreign;
     }
-    let (weekdays, weekdays_when) = weekdays(&words);
+    let (weekdays, weekdays_when) = period::weekdays(&words);
     Reading::Own(Query {
         ask: ask(&words),
         craving,
@@ -142,6 +143,13 @@ pub fn read(question: &str, labels: &[Label], now: DateTime<Utc>, offset_min: i6
         weekdays_when,
         period: period::read(&words, now, offset_min),
     })
+}
+
+/// Whether a question leans on the one before it: short, and it begins as such do.
+pub(crate) fn follows(question: &str) -> bool {
+    let words = words(question);
+    let begins = find(&words, "and|what|how|also|why|when|then").is_some_and(|(at, _)| at == 0);
+    begins && words.len() <= 6
 }
 
 /// Advice that only a professional may give.
@@ -189,7 +197,7 @@ fn craving(words: &[String], labels: &[Label]) -> Option<String> {
     let own = |name: &str| labels.iter().find(|label| label.craving.eq_ignore_ascii_case(name));
     let mut by_length: Vec<&Label> = labels.iter().collect();
     by_length.sort_by_key(|label| std::cmp::Reverse(label.craving.len()));
-    let normal = |label: &Label| crate::words::words(&label.craving).join(" ");
+    let normal = |label: &Label| crave_recall::words::words(&label.craving).join(" ");
     if let Some(label) = by_length.into_iter().find(|label| names(words, &normal(label))) {
         return Some(label.craving.clone());
     }
@@ -225,33 +233,4 @@ fn part(words: &[String]) -> Option<PartOfDay> {
         (PartOfDay::Morning, "morning|mornings|breakfast"),
     ];
     table.iter().find(|(_, pattern)| find(words, pattern).is_some()).map(|(part, _)| *part)
-}
-
-fn weekdays(words: &[String]) -> (Vec<u8>, &'static str) {
-    let table: &[(&str, &[u8], &str)] = &[
-        ("weekend|weekends", &[0, 6], "at weekends"),
-        ("weekday|weekdays|workday|workdays", &[1, 2, 3, 4, 5], "on weekdays"),
-        ("sunday|sundays", &[0], "on Sundays"),
-        ("monday|mondays", &[1], "on Mondays"),
-        ("tuesday|tuesdays", &[2], "on Tuesdays"),
-        ("wednesday|wednesdays", &[3], "on Wednesdays"),
-        ("thursday|thursdays", &[4], "on Thursdays"),
-        ("friday|fridays", &[5], "on Fridays"),
-        ("saturday|saturdays", &[6], "on Saturdays"),
-    ];
-    // "Which weekday" asks for one, it does not name any.
-    if find(words, "which|what weekday|day").is_some() {
-        return (Vec::new(), "");
-    }
-    let named: Vec<_> = table.iter().filter(|(pattern, ..)| find(words, pattern).is_some()).collect();
-    match named.as_slice() {
-        [] => (Vec::new(), ""),
-        [(_, days, when)] => (days.to_vec(), when),
-        several => {
-            let mut days: Vec<u8> = several.iter().flat_map(|(_, days, _)| days.iter().copied()).collect();
-            days.sort_unstable();
-            days.dedup();
-            (days, "on those days")
-        }
-    }
 }

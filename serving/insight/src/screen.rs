@@ -3,7 +3,7 @@
 //! It reads words, not meanings, and when in doubt it answers with help: a wrong alarm costs a moment, a missed one
 //! may cost a life. Idioms that people use about cravings ("dying for a cigarette") are taken out first.
 
-use crate::words::{any, find, words};
+use crave_recall::words::{any, find, words};
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use sqlx::{
 };
 use uuid::Uuid;
 
-use crate::{Fact, Result};
+use crate::{Fact, Measure, Result};
 
 /// Citations kept of a person; the oldest go first.
 const KEPT_MAX: i64 = 1_000;
@@ -92,6 +92,20 @@ impl Citations {
         Ok(Some(serde_json::from_str(&row.try_get::<String, _>(0)?)?))
     }
 
+    /// Removes the citations that quote an event's note.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn forget_note(&self, user: &UserId, event_id: &str) -> Result<()> {
+        let note = serde_json::to_string(&Measure::Note { event_id: event_id.to_owned() })?;
+        sqlx::query("DELETE FROM citations WHERE user_id = ? AND instr(fact, ?) > 0")
+            .bind(user.as_str())
+            .bind(note)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
     /// Leaves nothing of the person (PR-1); returns how many citations there were.
     ///
     /// # Errors
@@ -108,7 +122,7 @@ impl Citations {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Measure, Value};
+    use crate::Value;
 
     fn fact(number: u32) -> Fact {
         Fact {
@@ -142,6 +156,8 @@ mod tests {
         store.keep(&ada, &many.iter().collect::<Vec<_>>(), DateTime::UNIX_EPOCH).await.unwrap();
         assert_eq!(store.fact(&ada, fact(0).id).await.unwrap(), None, "the oldest went");
         assert!(store.fact(&ada, fact(1).id).await.unwrap().is_some());
+        store.forget_note(&bob, "e").await.unwrap();
+        assert!(store.fact(&ada, fact(2).id).await.unwrap().is_some(), "another's note stays");
         assert_eq!(store.erase(&bob).await.unwrap(), 0);
         assert_eq!(store.erase(&ada).await.unwrap(), 1_000);
         for entry in std::fs::read_dir(folder.path()).unwrap() {

@@ -44,6 +44,29 @@ impl Lexical {
     }
 }
 
+/// Most words of a query that count: the rarest are kept.
+const QUERY_WORDS_MAX: usize = 64;
+
+/// The rarest words of a query, at most [`QUERY_WORDS_MAX`], less those in `without`, unless none would be left.
+pub(crate) fn narrowed(query: SparseVector, without: &[u32]) -> SparseVector {
+    let mut pairs: Vec<(u32, f32)> = query.indices.into_iter().zip(query.values).collect();
+    if pairs.iter().any(|(word, _)| !without.contains(word)) {
+        pairs.retain(|(word, _)| !without.contains(word));
+    }
+    pairs.sort_by(|a, b| b.1.total_cmp(&a.1));
+    pairs.truncate(QUERY_WORDS_MAX);
+    pairs.sort_unstable_by_key(|(word, _)| *word);
+    let (indices, values) = pairs.into_iter().unzip();
+    SparseVector { indices, values }
+}
+
+/// Which of the query's words a document has, as bits in their order.
+pub(crate) fn shared(query: &SparseVector, document: &SparseVector) -> u64 {
+    let has = |word: &u32| document.indices.binary_search(word).is_ok();
+    let places = query.indices.iter().enumerate().filter(|(_, word)| has(word));
+    places.fold(0, |bits, (at, _)| bits | 1_u64.checked_shl(u32::try_from(at).unwrap_or(64)).unwrap_or(0))
+}
+
 fn sorted(vector: SparseVector) -> SparseVector {
     let mut pairs: Vec<(u32, f32)> = vector.indices.into_iter().zip(vector.values).collect();
     pairs.sort_unstable_by_key(|(word, _)| *word);
@@ -122,6 +145,16 @@ mod tests {
             words.add(&vector(document));
         }
         assert!(words.idf(3) > words.idf(2) && words.idf(2) > words.idf(1) && words.idf(1) > 0.0);
+    }
+
+    #[test]
+    fn a_query_is_narrowed_to_its_rare_words() {
+        let query = vector(&[(1, 0.5), (2, 3.0), (3, 1.0)]);
+        assert_eq!(narrowed(query.clone(), &[2]), vector(&[(1, 0.5), (3, 1.0)]));
+        assert_eq!(narrowed(query.clone(), &[1, 2, 3]), query, "a name alone is looked for");
+        let long: Vec<(u32, f32)> = (0_u16..100).map(|n| (u32::from(n), f32::from(n))).collect();
+        assert_eq!(narrowed(vector(&long), &[]).indices.first(), Some(&36));
+        assert_eq!(shared(&query, &vector(&[(1, 9.0), (3, 9.0), (7, 9.0)])), 0b101);
     }
 
     #[test]

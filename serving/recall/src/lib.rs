@@ -33,6 +33,7 @@
 //! RC-1: ids are derived from user, source and chunk, so that a replay changes nothing; an older revision never
 //! overwrites a newer one; [`Recall::upsert`] returns only after its points are flushed to disk.
 
+pub mod asked;
 pub mod chunk;
 pub mod document;
 mod error;
@@ -40,16 +41,20 @@ mod lexical;
 mod memory;
 mod minilm;
 pub mod models;
+pub mod period;
 mod recall;
 pub mod score;
+pub mod stage;
 mod status;
 mod store;
+pub mod words;
 
 pub use error::{Error, ErrorKind};
-pub use memory::{LIMITS, Limits, Memory, MemoryId, SourceKind};
+pub use memory::{CONTEXT, EMOTIONS, IMPORTANCE, LIMITS, Limits, Memory, MemoryId, SPEAKER, SourceKind};
 pub use minilm::{DIMENSION, MiniLm};
 pub use recall::{Hit, Recall, SearchOptions};
 pub use score::{Parts, Weights};
+pub use stage::{Stage, Stages};
 pub use status::{Mode, Status};
 
 /// Result of this crate's operations.

@@ -76,6 +76,15 @@ impl fmt::Display for SourceKind {
     }
 }
 
+/// The attribute that tells who said it.
+pub const SPEAKER: &str = "speaker";
+/// The attribute with what was said just before: embedded with the text, not searched by its words, not shown.
+pub const CONTEXT: &str = "context";
+/// The attribute that tells how much it mattered to the person, 0 to 1.
+pub const IMPORTANCE: &str = "importance";
+/// The attribute with its emotions: an object of label and confidence, 0 to 1.
+pub const EMOTIONS: &str = "emotions";
+
 /// Identifies a memory: the same user, source and chunk have the same id, whenever and wherever it is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -131,6 +140,45 @@ impl Memory {
     pub fn id(&self) -> MemoryId {
         let chunk = self.chunk.to_be_bytes();
         MemoryId(derive(&self.user_id, b"memory", self.source_kind, &self.source_id, &chunk))
+    }
+
+    /// An attribute of text.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.get(name).and_then(serde_json::Value::as_str)
+    }
+
+    /// What its words are taken from: who said it, and the text.
+    pub(crate) fn worded(&self) -> String {
+        self.attribute(SPEAKER)
+            .map_or_else(|| self.text.clone(), |speaker| format!("{speaker}: {}", self.text))
+    }
+
+    /// What is embedded: the same, after what was said before it.
+    pub(crate) fn embedded(&self) -> String {
+        self.attribute(CONTEXT)
+            .map_or_else(|| self.worded(), |context| format!("{context}\n{}", self.worded()))
+    }
+
+    /// The sequence in which it stands and its place there: a source id `x#7` is the seventh of the sequence `x`; else
+    /// the chunks of a source are one.
+    #[must_use]
+    pub fn place(&self) -> (&str, u32) {
+        let numbered = self.source_id.rsplit_once('#').and_then(|(id, n)| Some((id, n.parse().ok()?)));
+        numbered.unwrap_or((&self.source_id, self.chunk))
+    }
+
+    /// The ids of what may stand just before and after it in its sequence.
+    pub(crate) fn neighbours(&self) -> Vec<MemoryId> {
+        let (sequence, position) = self.place();
+        let beside = [position.checked_sub(1), position.checked_add(1)].into_iter().flatten();
+        let id = |position: u32| {
+            let numbered = format!("{sequence}#{position}");
+            let (source, chunk) =
+                if sequence == self.source_id { (sequence, position) } else { (numbered.as_str(), 0) };
+            MemoryId(derive(&self.user_id, b"memory", self.source_kind, source, &chunk.to_be_bytes()))
+        };
+        beside.map(id).collect()
     }
 
     /// Checks every bound of [`LIMITS`].
@@ -225,6 +273,26 @@ mod tests {
         let row = r#"{"user_id":"u1","source_kind":"note","source_id":"e1","event_time":"2026-01-02T03:04:05Z","text":"x"}"#;
         let memory: Memory = serde_json::from_str(row).unwrap();
         assert_eq!((memory.chunk, memory.revision, memory.attributes.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn neighbours_stand_before_and_after() {
+        let turn = |n: u32| memory("u1", &format!("talk#{n}"), "any").id();
+        assert_eq!(memory("u1", "talk#7", "any").neighbours(), [turn(6), turn(8)]);
+        assert_eq!(memory("u1", "talk#0", "any").neighbours(), [turn(1)]);
+        let chunk = |chunk: u32| Memory { chunk, ..memory("u1", "e1", "any") };
+        assert_eq!(chunk(1).neighbours(), [chunk(0).id(), chunk(2).id()]);
+        assert_eq!((chunk(1).place(), memory("u1", "a#b", "any").place()), (("e1", 1), ("a#b", 0)));
+    }
+
+    #[test]
+    fn who_speaks_and_what_came_before_are_embedded() {
+        let mut one = memory("u1", "talk#7", "Yes, on Friday!");
+        assert_eq!(one.embedded(), "Yes, on Friday!");
+        one.attributes.insert(SPEAKER.to_owned(), "Nora".into());
+        one.attributes.insert(CONTEXT.to_owned(), "Did you smoke?".into());
+        assert_eq!(one.worded(), "Nora: Yes, on Friday!");
+        assert_eq!(one.embedded(), "Did you smoke?\nNora: Yes, on Friday!");
     }
 
     #[test]

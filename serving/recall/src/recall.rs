@@ -1,18 +1,26 @@
 //! The door: memories in, hits out, one person at a time.
 
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use crave_schemas::UserId;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use crate::memory::check_source_id;
-use crate::score::{Candidate, Parts, Weights, rank};
-use crate::store::{Command, Prepared, Scope, Shared, Store};
+use crate::asked::{Asked, asks, tells_time};
+use crate::memory::{EMOTIONS, IMPORTANCE, check_source_id};
+use crate::score::{Candidate, Parts, Scored, Search, Weights, rank};
+use crate::stage::{Stage, Stages};
+use crate::store::{Command, Found, Prepared, Scope, Shared, Store, Wanted};
+use crate::words::words;
 use crate::{Error, LIMITS, Memory, MemoryId, MiniLm, Mode, Result, SourceKind, Status};
+
+/// Questions whose vectors are kept.
+const QUESTIONS_MAX: usize = 1024;
 
 /// How to search.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,24 +37,40 @@ pub struct SearchOptions {
     pub until: Option<DateTime<Utc>>,
     /// How the parts of a score are weighed.
     pub weights: Weights,
+    /// What is used.
+    pub stages: Stages,
+    /// Minutes that the person's clock is east of UTC: "yesterday" is theirs.
+    pub offset_min: i64,
+    /// The emotions of the question, label and confidence, as [`crate::EMOTIONS`] holds them for a memory.
+    pub emotions: BTreeMap<String, f32>,
 }
 
 impl SearchOptions {
     /// The ten best of all kinds and times, with the default weights.
     #[must_use]
     pub fn new(as_of: DateTime<Utc>) -> Self {
-        Self { as_of, k: 10, kinds: Vec::new(), from: None, until: None, weights: Weights::default() }
+        Self {
+            as_of,
+            k: 10,
+            kinds: Vec::new(),
+            from: None,
+            until: None,
+            weights: Weights::default(),
+            stages: Stages::default(),
+            offset_min: 0,
+            emotions: BTreeMap::new(),
+        }
     }
 }
 
 /// A memory that was found, and why.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hit {
     /// Its id.
     pub id: MemoryId,
     /// The memory.
     pub memory: Memory,
-    /// `relevance × time`, 0 to 1.
+    /// Above 0; see [`crate::score`].
     pub score: f64,
     /// What the score is made of.
     pub parts: Parts,
@@ -57,6 +81,7 @@ pub struct Hit {
 pub struct Recall {
     store: Arc<Store>,
     model: Option<MiniLm>,
+    questions: Arc<Mutex<HashMap<String, Arc<Vec<f32>>>>>,
 }
 
 impl fmt::Debug for Recall {
@@ -75,7 +100,7 @@ impl Recall {
         let dir = dir.as_ref().to_owned();
         let opened = tokio::task::spawn_blocking(move || Store::open(&dir)).await;
         let store = Arc::new(opened.map_err(|error| Error::Engine(error.to_string()))??);
-        Ok(Self { store, model })
+        Ok(Self { store, model, questions: Arc::default() })
     }
 
     /// Writes memories and returns when they are on disk. The same memory again changes nothing; a lower revision than
@@ -121,7 +146,7 @@ impl Recall {
         let model = self.model.as_ref();
         let mut meanings = match model {
             Some(model) => {
-                let texts = memories.iter().map(|memory| memory.text.clone()).collect();
+                let texts = memories.iter().map(Memory::embedded).collect();
                 model.embed(texts).await?.into_iter().map(Some).collect()
             }
             None => vec![None; memories.len()],
@@ -130,7 +155,7 @@ impl Recall {
         let memories = self
             .read(move |shared| {
                 let prepare = |(memory, dense): (Memory, Option<Vec<f32>>)| {
-                    let sparse = shared.lexical.document(&memory.text);
+                    let sparse = shared.lexical.document(&memory.worded());
                     Prepared { memory, dense, sparse, model }
                 };
                 Ok(memories.into_iter().zip(meanings.drain(..)).map(prepare).collect())
@@ -152,31 +177,60 @@ impl Recall {
         if options.k == 0 || options.k > LIMITS.hits_max {
             return Err(Error::invalid("k", format!("must be 1 to {}", LIMITS.hits_max)));
         }
-        let meaning = match &self.model {
-            Some(model) => Some(model.embed_one(query.clone()).await?),
-            None => None,
-        };
+        let meaning =
+            if options.stages.has(Stage::Dense) { self.embed_question(&query).await? } else { None };
+        let asked = Asked::read(&query, options.as_of, options.offset_min);
+        let narrow = options.stages.has(Stage::Depth) && options.k <= 10;
+        let limit = if narrow { asked.depth(LIMITS.hits_max) } else { LIMITS.hits_max };
         let scope = Scope {
             kinds: options.kinds.clone(),
             from: options.from,
             until: options.until,
             as_of: Some(options.as_of),
         };
-        let user = user.clone();
-        let found = self
-            .read(move |shared| shared.search(&user, &query, meaning.as_deref(), &scope, LIMITS.hits_max))
+        let (user, stages) = (user.clone(), options.stages);
+        let (found, idf) = self
+            .read(move |shared| {
+                let wanted = Wanted {
+                    query: &query,
+                    meaning: meaning.as_ref().map(|m| m.as_slice()),
+                    scope: &scope,
+                    limit,
+                    stages,
+                };
+                shared.search(&user, &wanted)
+            })
             .await?;
-        let candidates = found.into_iter().map(|one| {
-            let (id, event_time) = (one.memory.id(), one.memory.event_time);
-            let item = (id, one.memory);
-            Candidate { item, key: id.0.as_u128(), event_time, cosine: one.cosine, bm25: one.bm25 }
-        });
-        let ranked = rank(candidates.collect(), options.as_of, &options.weights, options.k);
-        let hit = |one: crate::score::Scored<(MemoryId, Memory)>| {
+        let candidates = found.into_iter().map(|one| candidate(one, &options.emotions)).collect();
+        let search = Search {
+            asked: &asked,
+            idf: &idf,
+            as_of: options.as_of,
+            weights: &options.weights,
+            stages: options.stages,
+        };
+        let ranked = rank(candidates, &search, options.k);
+        let hit = |one: Scored<(MemoryId, Memory)>| {
             let (id, memory) = one.item;
             Hit { id, memory, score: one.score, parts: one.parts }
         };
         Ok(ranked.into_iter().map(hit).collect())
+    }
+
+    /// The question's vector: the same question again is not embedded again.
+    async fn embed_question(&self, query: &str) -> Result<Option<Arc<Vec<f32>>>> {
+        let Some(model) = &self.model else { return Ok(None) };
+        let questions = || self.questions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = questions().get(query) {
+            return Ok(Some(Arc::clone(kept)));
+        }
+        let vector = Arc::new(model.embed_one(query.to_owned()).await?);
+        let mut kept = questions();
+        if kept.len() >= QUESTIONS_MAX {
+            kept.clear();
+        }
+        kept.insert(query.to_owned(), Arc::clone(&vector));
+        Ok(Some(vector))
     }
 
     /// The person's memories with these ids; those of others and unknown ones are left out.
@@ -298,4 +352,41 @@ impl Recall {
         self.store.commands()?.send(build(reply)).await.map_err(|_| Error::Closed)?;
         answer.await.map_err(|_| Error::Closed)?
     }
+}
+
+/// What the score knows of a memory.
+fn candidate(one: Found, mood: &BTreeMap<String, f32>) -> Candidate<(MemoryId, Memory)> {
+    let memory = one.memory;
+    let (sequence, position) = memory.place();
+    let mut hasher = DefaultHasher::new();
+    (memory.source_kind, sequence).hash(&mut hasher);
+    let importance = memory.attributes.get(IMPORTANCE).and_then(serde_json::Value::as_f64);
+    Candidate {
+        key: memory.id().0.as_u128(),
+        event_time: memory.event_time,
+        cosine: one.cosine,
+        bm25: one.bm25,
+        words: one.words,
+        place: Some((hasher.finish(), position)),
+        by_named: one.by_named,
+        asks: asks(&memory.text),
+        tells_time: tells_time(&words(&memory.text)),
+        words_n: one.words_n,
+        #[allow(clippy::cast_possible_truncation, reason = "a share between 0 and 1")]
+        importance: importance.map(|weight| weight as f32),
+        emotion: alike(&memory, mood),
+        meaning: one.meaning,
+        item: (memory.id(), memory),
+    }
+}
+
+/// How alike the emotions of a memory and of the question are: their cosine, 0 to 1; `None` where either has none.
+#[allow(clippy::cast_possible_truncation, reason = "a share between 0 and 1")]
+fn alike(memory: &Memory, mood: &BTreeMap<String, f32>) -> Option<f32> {
+    let felt = memory.attributes.get(EMOTIONS)?.as_object()?;
+    let of = |label: &str| felt.get(label).and_then(serde_json::Value::as_f64).unwrap_or(0.0);
+    let both: f64 = mood.iter().map(|(label, confidence)| f64::from(*confidence) * of(label)).sum();
+    let ours = mood.values().map(|confidence| f64::from(*confidence).powi(2)).sum::<f64>().sqrt();
+    let theirs = felt.values().filter_map(serde_json::Value::as_f64).map(|c| c.powi(2)).sum::<f64>().sqrt();
+    (ours > 0.0 && theirs > 0.0).then(|| (both / (ours * theirs)) as f32)
 }

@@ -31,6 +31,7 @@ use tokio::sync::mpsc;
 
 pub(crate) use codec::Prepared;
 pub(crate) use filter::Scope;
+pub(crate) use read::{Found, Wanted};
 pub(crate) use writer::Command;
 
 use crate::lexical::{Lexical, WordStats};

@@ -2,6 +2,7 @@
 
 mod analytics;
 mod citations;
+mod conversations;
 mod cravings;
 mod documents;
 mod event_status;
@@ -10,6 +11,7 @@ mod feed;
 mod health;
 mod insights;
 mod me;
+mod memories;
 mod page;
 mod sql;
 
@@ -76,6 +78,12 @@ fn serve() -> Router<App> {
         .route("/v1/analytics/intensity", get(analytics::intensity))
         .route("/v1/insights", post(insights::post))
         .route("/v1/citations/{id}", get(citations::get))
+        .route("/v1/conversations", get(conversations::list).post(conversations::begin))
+        .route("/v1/conversations/{id}", get(conversations::one).delete(conversations::delete))
+        .route("/v1/conversations/{id}/messages", get(conversations::messages).post(conversations::say))
+        .route("/v1/memories", get(memories::list))
+        .route("/v1/memories/export", get(memories::export))
+        .route("/v1/memories/{id}", get(memories::one).patch(memories::correct).delete(memories::delete))
         .route(
             "/v1/documents",
             get(documents::list)

@@ -55,7 +55,7 @@ impl Insights {
 }
 
 /// The text in one line, cut after a word where it is long.
-fn quote(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if line.chars().count() <= QUOTE_CHARS_MAX {
         return line;

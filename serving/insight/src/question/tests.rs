@@ -112,3 +112,17 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_short_question_takes_up_the_one_before() {
+    for (question, leans) in [
+        ("and on weekends?", true),
+        ("What about alcohol?", true),
+        ("why?", true),
+        ("I love my sister", false),
+        ("what did my sister bring when she came to see us?", false),
+        ("", false),
+    ] {
+        assert_eq!(follows(question), leans, "{question}");
+    }
+}

@@ -7,7 +7,7 @@ use qdrant_edge::{
     Condition, FieldCondition, Filter, HasVectorCondition, JsonPath, Match, Range, ValueVariants,
 };
 
-use crate::SourceKind;
+use crate::{Memory, SourceKind};
 
 /// The vector of meaning.
 pub(super) const DENSE: &str = "meaning";
@@ -41,6 +41,17 @@ pub(crate) struct Scope {
     pub(crate) until: Option<DateTime<Utc>>,
     /// Not after this: what had not happened then is unknown.
     pub(crate) as_of: Option<DateTime<Utc>>,
+}
+
+impl Scope {
+    /// Whether a memory is in it: for those that were fetched by id.
+    pub(super) fn holds(&self, memory: &Memory) -> bool {
+        let time = memory.event_time;
+        (self.kinds.is_empty() || self.kinds.contains(&memory.source_kind))
+            && self.from.is_none_or(|from| time >= from)
+            && self.until.is_none_or(|until| time < until)
+            && self.as_of.is_none_or(|as_of| time <= as_of)
+    }
 }
 
 /// The memories of one person within a scope.

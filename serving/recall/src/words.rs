@@ -1,7 +1,8 @@
 //! Text as lower-case words, and a small pattern language over them. Pure.
 
 /// The words of `text`: lower case, without apostrophes and punctuation ("Don't!" is `dont`).
-pub(crate) fn words(text: &str) -> Vec<String> {
+#[must_use]
+pub fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
     for c in text.chars().flat_map(char::to_lowercase) {
@@ -19,13 +20,15 @@ pub(crate) fn words(text: &str) -> Vec<String> {
 
 /// Whether `pattern` fits the words from some place on; returns that place and the one after it. A pattern is a list
 /// of elements: `a|b` is either, `a*` any word that begins so, `~` up to three words of any kind, `?a` perhaps `a`.
-pub(crate) fn find(words: &[String], pattern: &str) -> Option<(usize, usize)> {
+#[must_use]
+pub fn find(words: &[String], pattern: &str) -> Option<(usize, usize)> {
     let elements: Vec<&str> = pattern.split_whitespace().collect();
     (0..words.len()).find_map(|at| Some((at, fits(words, at, &elements)?)))
 }
 
 /// Whether any of `patterns` fits.
-pub(crate) fn any(words: &[String], patterns: &[&str]) -> bool {
+#[must_use]
+pub fn any(words: &[String], patterns: &[&str]) -> bool {
     patterns.iter().any(|pattern| find(words, pattern).is_some())
 }
 
@@ -50,7 +53,8 @@ fn is(word: &str, element: &str) -> bool {
 }
 
 /// Whether two words are the same but for a plural.
-pub(crate) fn same(one: &str, other: &str) -> bool {
+#[must_use]
+pub fn same(one: &str, other: &str) -> bool {
     let stem =
         |word: &str| word.strip_suffix("es").or_else(|| word.strip_suffix('s')).unwrap_or(word).to_owned();
     one == other

@@ -38,6 +38,12 @@ impl Period {
         }
     }
 
+    /// Whether there can be anything before it.
+    #[must_use]
+    pub fn has_before(&self) -> bool {
+        self.since.timestamp() > 0
+    }
+
     /// The time of the same length before.
     #[must_use]
     pub fn before(&self) -> (DateTime<Utc>, DateTime<Utc>) {
@@ -100,8 +106,9 @@ fn with(preposition: &str, label: &str) -> String {
     if preposition.is_empty() { label.to_owned() } else { format!("{preposition} {label}") }
 }
 
-/// The period a question names, if it names one.
-pub(super) fn read(words: &[String], now: DateTime<Utc>, offset_min: i64) -> Option<Period> {
+/// The period that a question of these `words` names, asked at `now` by someone `offset_min` minutes east of UTC.
+#[must_use]
+pub fn read(words: &[String], now: DateTime<Utc>, offset_min: i64) -> Option<Period> {
     let offset = TimeDelta::minutes(offset_min.clamp(-840, 840));
     let calendar = Calendar { now, offset };
     let today = calendar.today();
@@ -215,4 +222,35 @@ fn month(words: &[String], calendar: Calendar, today: NaiveDate) -> Option<Perio
     } else {
         calendar.between(first, first.checked_add_months(Months::new(1))?, name, "in")
     })
+}
+
+/// Local weekdays that a question names, 0 = Sunday, and how a sentence says them; empty for all.
+#[must_use]
+pub fn weekdays(words: &[String]) -> (Vec<u8>, &'static str) {
+    let table: &[(&str, &[u8], &str)] = &[
+        ("weekend|weekends", &[0, 6], "at weekends"),
+        ("weekday|weekdays|workday|workdays", &[1, 2, 3, 4, 5], "on weekdays"),
+        ("sunday|sundays", &[0], "on Sundays"),
+        ("monday|mondays", &[1], "on Mondays"),
+        ("tuesday|tuesdays", &[2], "on Tuesdays"),
+        ("wednesday|wednesdays", &[3], "on Wednesdays"),
+        ("thursday|thursdays", &[4], "on Thursdays"),
+        ("friday|fridays", &[5], "on Fridays"),
+        ("saturday|saturdays", &[6], "on Saturdays"),
+    ];
+    // "Which weekday" asks for one, it does not name any.
+    if find(words, "which|what weekday|day").is_some() {
+        return (Vec::new(), "");
+    }
+    let named: Vec<_> = table.iter().filter(|(pattern, ..)| find(words, pattern).is_some()).collect();
+    match named.as_slice() {
+        [] => (Vec::new(), ""),
+        [(_, days, when)] => (days.to_vec(), when),
+        several => {
+            let mut days: Vec<u8> = several.iter().flat_map(|(_, days, _)| days.iter().copied()).collect();
+            days.sort_unstable();
+            days.dedup();
+            (days, "on those days")
+        }
+    }
 }

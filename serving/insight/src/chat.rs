@@ -1,0 +1,197 @@
+//! Conversations, and all that is remembered of a person, tier by tier.
+//!
+//! | tier | where | how long |
+//! |---|---|---|
+//! | working memory | the last [`WORKING_TURNS`] turns, read with each message | the conversation |
+//! | conversations | [`Conversations`] in SQLite, with a summary every [`SUMMARY_TURNS`] turns | until deleted |
+//! | semantic memory | each message of the person in [`crave_recall::Recall`], kind `chat` | until deleted |
+//! | episodic peaks | the same, with [`summary::weight`] as importance | until deleted |
+//! | facts | [`facts::facts`] of the person's own messages, with source, confidence and history | until deleted |
+//!
+//! Answers are kept in the conversation only: they hold numbers as they were, and what is recalled must not be
+//! remembered as said. A message in a crisis is answered and kept, and neither remembered nor mined for facts.
+
+mod facts;
+mod memories;
+mod store;
+mod summary;
+
+use std::{fmt, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use crave_recall::{CONTEXT, Hit, IMPORTANCE, Memory, MemoryId, SearchOptions, SourceKind};
+use crave_schemas::{Clock, UserId};
+use serde::Serialize;
+use uuid::Uuid;
+
+pub use facts::Said;
+pub use memories::{Item, Memories};
+pub use store::{Conversation, Conversations, Turn, UserFact};
+
+use crate::{Answer, Error, Insights, QUESTION_CHARS_MAX, Result, Sentence, Status, engine, screen};
+
+/// Turns that are read with each message.
+const WORKING_TURNS: i64 = 20;
+/// A summary is made after every so many turns: twenty messages.
+const SUMMARY_TURNS: i64 = 10;
+/// Memories an answer quotes.
+const QUOTED: usize = 2;
+/// What an answer quotes must have this share of the question's words, or this cosine.
+const COVERAGE_MIN: f64 = 0.4;
+const COSINE_MIN: f32 = 0.4;
+
+/// A memory that an answer quotes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Recalled {
+    /// Its id: `GET /v1/memories/{id}`.
+    pub id: MemoryId,
+    /// When it was said or written.
+    pub at: DateTime<Utc>,
+    /// The words.
+    pub text: String,
+}
+
+/// What a message got.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Reply {
+    /// The turn's number in its conversation.
+    pub turn: i64,
+    /// The answer.
+    pub answer: Answer,
+    /// What of the past it quotes.
+    pub recalled: Vec<Recalled>,
+    /// What it learned of the person.
+    pub learned: Vec<Said>,
+}
+
+/// Talks with people, each in their own conversations.
+pub struct Chats {
+    insights: Arc<Insights>,
+    memories: Arc<Memories>,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for Chats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chats").field("memories", &self.memories).finish_non_exhaustive()
+    }
+}
+
+impl Chats {
+    /// Answers through `insights` and remembers in `memories`.
+    #[must_use]
+    pub fn new(insights: Arc<Insights>, memories: Arc<Memories>, clock: Arc<dyn Clock>) -> Self {
+        Self { insights, memories, clock }
+    }
+
+    /// What is remembered, and the conversations.
+    #[must_use]
+    pub fn memories(&self) -> &Memories {
+        &self.memories
+    }
+
+    /// Begins a conversation.
+    ///
+    /// # Errors
+    /// As [`Conversations::begin`].
+    pub async fn begin(&self, user: &UserId) -> Result<Conversation> {
+        self.memories.conversations.begin(user, self.clock.now()).await
+    }
+
+    /// Answers a message within its conversation, then keeps and remembers it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for a conversation that is not the person's, [`Error::Question`] for an empty or too long
+    /// message, [`Error::TooMany`] for a full conversation; else what tables and stores say.
+    pub async fn say(&self, user: &UserId, conversation: Uuid, message: &str) -> Result<Reply> {
+        let message = message.trim();
+        if message.is_empty() || message.chars().count() > QUESTION_CHARS_MAX {
+            return Err(Error::Question(QUESTION_CHARS_MAX));
+        }
+        let store = &self.memories.conversations;
+        store.get(user, conversation).await?.ok_or(Error::NotFound("conversation"))?;
+        let working = store.turns(user, conversation, None, WORKING_TURNS).await?;
+        let earlier = working.iter().rev().map(|turn| turn.message.as_str()).find(|said| said.ends_with('?'));
+        let now = self.clock.now();
+        let mut answer = Box::pin(self.insights.ask_within(user, message, earlier)).await?;
+        let crisis = answer.status == Status::Crisis;
+        let learned = if crisis { Vec::new() } else { facts::facts(message) };
+        let mut recalled = Vec::new();
+        if engine::is_foreign(&answer) {
+            if message.ends_with('?') {
+                recalled = self.recalled(user, message, now).await;
+                answer = from_the_past(&recalled, answer);
+            } else {
+                answer = noted(&learned);
+            }
+        }
+        let said = answer.sentences.iter().map(|one| one.text.as_str()).collect::<Vec<_>>().join(" ");
+        let turn = store.add(user, conversation, now, message, &said).await?;
+        if !crisis {
+            let source = store::source(conversation, turn);
+            store.learn(user, &learned, &source, now).await?;
+            let before =
+                working.last().map(|turn| turn.message.as_str()).filter(|said| screen(said).is_none());
+            self.memories.remember(vec![memory(user, source, now, message, before)]).await?;
+            if turn % SUMMARY_TURNS == 0 {
+                self.memories.summarise(user, conversation).await?;
+            }
+        }
+        Ok(Reply { turn, answer, recalled, learned })
+    }
+
+    /// What the person said or wrote of it before; without memories the answer is poorer, not wrong.
+    async fn recalled(&self, user: &UserId, message: &str, now: DateTime<Utc>) -> Vec<Recalled> {
+        let Some(recall) = &self.memories.recall else { return Vec::new() };
+        let kinds = vec![SourceKind::Chat, SourceKind::Note, SourceKind::Journal, SourceKind::Document];
+        let options = SearchOptions { kinds, ..SearchOptions::new(now) };
+        let hits = match recall.search(user, message, &options).await {
+            Ok(hits) => hits,
+            Err(error) => {
+                tracing::warn!(%error, "memories could not be searched");
+                return Vec::new();
+            }
+        };
+        let fits = |hit: &Hit| {
+            let parts = &hit.parts;
+            let near = parts.dense.is_some_and(|cosine| cosine >= COSINE_MIN);
+            // A question asked before is no answer, and nobody's darkest words are held up to them.
+            let answers = !hit.memory.text.trim_end().ends_with('?') && screen(&hit.memory.text).is_none();
+            let shares = parts.lexical > 0.0 && parts.coverage >= COVERAGE_MIN;
+            (near || shares) && answers
+        };
+        let quoted = hits.into_iter().filter(fits).take(QUOTED);
+        quoted
+            .map(|hit| Recalled {
+                id: hit.id,
+                at: hit.memory.event_time,
+                text: engine::quote(&hit.memory.text),
+            })
+            .collect()
+    }
+}
+
+/// The memory of a message.
+fn memory(user: &UserId, source: String, at: DateTime<Utc>, message: &str, before: Option<&str>) -> Memory {
+    let mut memory = Memory::new(user.clone(), SourceKind::Chat, source, at, message);
+    memory.attributes.insert(IMPORTANCE.to_owned(), summary::weight(message).into());
+    if let Some(before) = before {
+        memory.attributes.insert(CONTEXT.to_owned(), before.chars().take(500).collect::<String>().into());
+    }
+    memory
+}
+
+fn from_the_past(recalled: &[Recalled], nothing: Answer) -> Answer {
+    if recalled.is_empty() {
+        return nothing;
+    }
+    let sentence = |one: &Recalled| format!("On {} you said: “{}”", one.at.format("%-d %B %Y"), one.text);
+    let sentences = recalled.iter().map(|one| Sentence::plain(sentence(one))).collect();
+    Answer { sentences, ..Answer::plain(Status::Answered, &[]) }
+}
+
+fn noted(learned: &[Said]) -> Answer {
+    let mut answer = Answer::plain(Status::Answered, &["I will remember that."]);
+    answer.sentences.extend(learned.iter().map(|said| Sentence::plain(format!("I noted: {}.", said.text))));
+    answer
+}
