@@ -3,7 +3,7 @@
 //! In: [`Memory`] rows (notes, journal chunks, trend markers, chat turns) from `crave.memories.v1`. Out: [`Hit`]s,
 //! each with the parts of its score, for one person at a time. Between them: [`MiniLm`] turns text into vectors
 //! (or nothing does, and search is by words alone: [`Mode`] says so), [`Recall`] owns the store, [`score`] decides
-//! the order and is pure.
+//! the order and is pure; [`Understander`] labels notes.
 //!
 //! # What is stored of a person, and where
 //!
@@ -43,6 +43,7 @@ mod recall;
 pub mod score;
 mod status;
 mod store;
+pub mod understand;
 
 pub use error::{Error, ErrorKind};
 pub use memory::{LIMITS, Limits, Memory, MemoryId, SourceKind};
@@ -50,6 +51,7 @@ pub use minilm::{DIMENSION, MiniLm};
 pub use recall::{Hit, Recall, SearchOptions};
 pub use score::{Parts, Weights};
 pub use status::{Mode, Status};
+pub use understand::{Understander, Understanding};
 
 /// Result of this crate's operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
