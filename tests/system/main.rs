@@ -11,6 +11,7 @@ mod imports;
 mod insight;
 mod operator;
 mod parts;
+mod persona;
 mod rebuild;
 mod spine;
 mod support;

@@ -10,6 +10,8 @@ mod health;
 mod insights;
 mod me;
 mod page;
+mod persona;
+mod profile;
 mod sql;
 
 use axum::{
@@ -73,4 +75,7 @@ fn serve() -> Router<App> {
         .route("/v1/analytics/intensity", get(analytics::intensity))
         .route("/v1/insights", post(insights::post))
         .route("/v1/citations/{id}", get(citations::get))
+        .route("/v1/persona", get(persona::get))
+        .route("/v1/persona/correction", post(persona::correct))
+        .route("/v1/profile", get(profile::get).put(profile::put))
 }
