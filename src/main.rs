@@ -47,6 +47,10 @@ enum Command {
     Memories(commands::memories::Args),
     /// Answer a read-only SQL query over the tables.
     Sql(commands::sql::Args),
+    /// Say for each line of standard input what craving, trigger, company, place and emotions it tells of.
+    Emotion,
+    /// Who a person is as a craver, with the evidence, or "unknown".
+    Persona(commands::persona::Args),
     /// One streaming job by itself, over files, without a home.
     #[command(subcommand)]
     Flow(Flow),
@@ -129,6 +133,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Search(args) => commands::search::run(&home, &config, &args, cli.json).await,
         Command::Memories(args) => commands::memories::run(&home, &config, &args, cli.json).await,
         Command::Sql(args) => commands::sql::run(&home, &config, &args, cli.json).await,
+        Command::Emotion => commands::emotion::run(&home, cli.json).await,
+        Command::Persona(args) => commands::persona::run(&home, &config, &args, cli.json).await,
         Command::Verify => commands::verify::run(&home, &config, cli.json).await,
         Command::Reconcile => commands::reconcile::run(&home, &config, cli.json).await,
         Command::Token(token) => commands::token::run(&home, &token, cli.json).await,

@@ -14,6 +14,7 @@ mod insight;
 mod live;
 mod operator;
 mod parts;
+mod persona;
 mod rebuild;
 mod recall;
 mod simulation;

@@ -129,6 +129,12 @@ impl Server {
         (sent.status().as_u16(), sent.json().await.unwrap_or(Value::Null))
     }
 
+    pub(crate) async fn put(&self, token: &str, path: &str, body: &Value) -> (u16, Value) {
+        let sent =
+            self.http.put(format!("{}{path}", self.url)).bearer_auth(token).json(body).send().await.unwrap();
+        (sent.status().as_u16(), sent.json().await.unwrap_or(Value::Null))
+    }
+
     /// Sends events; all must be accepted.
     pub(crate) async fn send(&self, token: &str, events: &Value) {
         let (status, report) = self.post(token, "/v1/events", events).await;

@@ -57,7 +57,34 @@ async fn no_sql_reaches_another_persons_rows() {
     assert_eq!(status, 404);
     let (status, _) = server.get(&bob, &format!("/v1/events/{secret}")).await;
     assert_eq!(status, 404);
-    for path in ["/v1/cravings", "/v1/me", "/v1/feed", "/v1/analytics/summary"] {
+    let goals = json!({ "goals": ["no sweets after nine"], "time_zone": "Europe/Oslo", "tone": "direct" });
+    let (status, profile) = server.put(&ada, "/v1/profile", &goals).await;
+    assert_eq!((status, &profile["rapport"]), (200, &json!("familiar")), "{profile}");
+    let correction = json!({ "archetype": "nighttime_binger" });
+    let (status, persona) = server.post(&ada, "/v1/persona/correction", &correction).await;
+    assert_eq!((status, &persona["source"]), (200, &json!("you")), "{persona}");
+    let (_, persona) = server.get(&ada, "/v1/persona").await;
+    assert_eq!(persona["archetype"], "nighttime_binger", "{persona}");
+    let (_, persona) = server.get(&bob, "/v1/persona").await;
+    assert_eq!((&persona["archetype"], &persona["source"]), (&json!("unknown"), &json!("data")), "{persona}");
+    assert_eq!(persona["evidence"]["unknown"], "few_cravings", "{persona}");
+    assert_eq!(persona["by_month"][0]["n"], 1, "{persona}");
+    let (_, profile) = server.get(&bob, "/v1/profile").await;
+    let new = json!({ "goals": [], "time_zone": null, "tone": null, "rapport": "new" });
+    assert_eq!(profile, new);
+    for (path, bad) in [
+        ("/v1/persona/correction", json!({ "archetype": "ada" })),
+        ("/v1/profile", json!({ "time_zone": "Mars/Olympus" })),
+        ("/v1/profile", json!({ "goals": [""] })),
+    ] {
+        let (status, body) = match path {
+            "/v1/profile" => server.put(&bob, path, &bad).await,
+            _ => server.post(&bob, path, &bad).await,
+        };
+        assert_eq!((status, body["error"]["kind"].as_str()), (400, Some("invalid")), "{bad}: {body}");
+    }
+    for path in ["/v1/cravings", "/v1/me", "/v1/feed", "/v1/analytics/summary", "/v1/persona", "/v1/profile"]
+    {
         let (status, body) = server.get("cw_wrong", path).await;
         assert_eq!((status, body["error"]["kind"].as_str()), (401, Some("unauthorized")), "{path}");
     }

@@ -1,4 +1,6 @@
-//! Who may call: device tokens, in SQLite.
+//! Who may call: device tokens, in SQLite; and what people chose and said of themselves.
+
+mod person;
 
 use std::path::Path;
 
@@ -9,6 +11,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
+pub use self::person::Chosen;
 use crate::secret;
 
 /// A failure of the accounts store.
@@ -59,6 +62,7 @@ impl Accounts {
         )
         .execute(&pool)
         .await?;
+        person::create(&pool).await?;
         Ok(Self { pool })
     }
 

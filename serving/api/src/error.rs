@@ -109,6 +109,15 @@ impl From<crave_lake::Error> for ApiError {
     }
 }
 
+impl From<crave_persona::Error> for ApiError {
+    fn from(error: crave_persona::Error) -> Self {
+        match error {
+            crave_persona::Error::Lake(error) => error.into(),
+            _ => Self::internal(&error),
+        }
+    }
+}
+
 impl From<crave_insight::Error> for ApiError {
     fn from(error: crave_insight::Error) -> Self {
         match error.kind() {

@@ -10,7 +10,7 @@ mod routes;
 mod secret;
 mod state;
 
-pub use accounts::{Accounts, AccountsError};
+pub use accounts::{Accounts, AccountsError, Chosen};
 pub use body::{BadBody, split};
 pub use limits::{Limits, RateLimit};
 pub use routes::{page_file, router};

@@ -80,11 +80,15 @@ pub enum Query {
     Craving,
     /// How much each craving still weighs.
     LongTermRecency,
+    /// What tells one kind of craver from another, of each craving.
+    PersonaCravings,
+    /// In how many weeks the person told anything.
+    PersonaLogged,
 }
 
 impl Query {
     /// Every query.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Summary,
         Self::Heatmap,
         Self::Triggers,
@@ -96,6 +100,8 @@ impl Query {
         Self::Cravings,
         Self::Craving,
         Self::LongTermRecency,
+        Self::PersonaCravings,
+        Self::PersonaLogged,
     ];
 
     /// Its SQL; parameters are written `$name`.
@@ -113,6 +119,8 @@ impl Query {
             Self::Cravings => include_str!("../../../sql/queries/cravings.sql"),
             Self::Craving => include_str!("../../../sql/queries/craving.sql"),
             Self::LongTermRecency => include_str!("../../../sql/queries/long_term_recency.sql"),
+            Self::PersonaCravings => include_str!("../../../sql/queries/persona_cravings.sql"),
+            Self::PersonaLogged => include_str!("../../../sql/queries/persona_logged.sql"),
         }
     }
 }

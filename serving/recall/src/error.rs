@@ -56,6 +56,9 @@ pub enum Error {
     /// A text could not be embedded.
     #[error("embedding failed: {0}")]
     Embed(String),
+    /// The heads that label notes do not fit the program.
+    #[error("the label heads do not fit ({0}); train them again with `tests/recall/labels.rs`")]
+    Labels(String),
     /// No source gave the model's files.
     #[error(
         "the model could not be fetched ({0}); set a reachable hub address or put its files into the folder by hand"
@@ -107,7 +110,7 @@ impl Error {
                 ErrorKind::Unavailable
             }
             Self::ModelBroken { .. } | Self::Hash { .. } | Self::IndexBroken { .. } => ErrorKind::Corrupt,
-            Self::Io { .. } | Self::Embed(_) | Self::Engine(_) => ErrorKind::Internal,
+            Self::Io { .. } | Self::Embed(_) | Self::Labels(_) | Self::Engine(_) => ErrorKind::Internal,
         }
     }
 

@@ -3,7 +3,7 @@
 //! In: [`Memory`] rows (notes, journal chunks, trend markers, chat turns) from `crave.memories.v1`. Out: [`Hit`]s,
 //! each with the parts of its score, for one person at a time. Between them: [`MiniLm`] turns text into vectors
 //! (or nothing does, and search is by words alone: [`Mode`] says so), [`Recall`] owns the store, [`score`] decides
-//! the order and is pure.
+//! the order and is pure; [`Understander`] labels notes.
 //!
 //! # What is stored of a person, and where
 //!
@@ -47,6 +47,7 @@ pub mod score;
 pub mod stage;
 mod status;
 mod store;
+pub mod understand;
 pub mod words;
 
 pub use error::{Error, ErrorKind};
@@ -56,6 +57,7 @@ pub use recall::{Hit, Recall, SearchOptions};
 pub use score::{Parts, Weights};
 pub use stage::{Stage, Stages};
 pub use status::{Mode, Status};
+pub use understand::{Understander, Understanding};
 
 /// Result of this crate's operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

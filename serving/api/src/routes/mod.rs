@@ -13,6 +13,8 @@ mod insights;
 mod me;
 mod memories;
 mod page;
+mod persona;
+mod profile;
 mod sql;
 
 pub use page::page_file;
@@ -93,4 +95,7 @@ fn serve() -> Router<App> {
         .route("/v1/documents/{id}", get(documents::one).delete(documents::delete))
         .route("/v1/documents/{id}/original", get(documents::original))
         .route("/v1/documents/{id}/text", get(documents::text))
+        .route("/v1/persona", get(persona::get))
+        .route("/v1/persona/correction", post(persona::correct))
+        .route("/v1/profile", get(profile::get).put(profile::put))
 }
