@@ -31,6 +31,8 @@ const READ_BYTES: usize = 256 << 10;
 const WAIT: Duration = Duration::from_millis(200);
 /// Memories written at once: small, so that questions do not wait long behind an import.
 const BATCH: usize = 64;
+/// Longest wait until all that came before is remembered.
+const CAUGHT_UP_MAX: Duration = Duration::from_secs(600);
 /// Longest pause after a failure.
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
@@ -69,20 +71,30 @@ impl Node {
         self.tasks.spawn(embed(recall.clone(), self.stop.subscribe()));
     }
 
-    /// Waits until what is in the log now is remembered.
+    /// Waits until nothing in the log is left to remember.
     pub(crate) async fn remembered(&self, home: &Home) -> anyhow::Result<()> {
-        for partition in 0..self.log.partitions() {
-            let memories = self.log.bounds(Topic::Memories, partition).await?.end;
-            let events = self.log.bounds(Topic::Events, partition).await?.end;
-            loop {
-                let at = load(&position(home, partition))?;
-                if at.memories >= memories && at.events >= events {
-                    break;
+        let caught_up = async {
+            for partition in 0..self.log.partitions() {
+                while self.is_behind(home, partition).await? {
+                    tokio::time::sleep(WAIT).await;
                 }
-                tokio::time::sleep(WAIT).await;
+            }
+            anyhow::Ok(())
+        };
+        let waited = tokio::time::timeout(CAUGHT_UP_MAX, caught_up).await;
+        waited.context("the memories did not catch up with the log; start `crave up` and see what it logs")?
+    }
+
+    /// Whether a record follows a partition's position, in either topic.
+    async fn is_behind(&self, home: &Home, partition: u32) -> anyhow::Result<bool> {
+        let at = load(&position(home, partition))?;
+        for (topic, from) in [(Topic::Memories, at.memories), (Topic::Events, at.events)] {
+            let from = from.max(self.log.bounds(topic, partition).await?.start);
+            if !self.log.read(topic, partition, from, READ_BYTES, Duration::ZERO).await?.is_empty() {
+                return Ok(true);
             }
         }
-        Ok(())
+        Ok(false)
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::{Server, binary, crave, token};
+use crate::support::{Server, binary, crave};
 
 /// The models that tests share; fetched on first use.
 fn models() -> String {
@@ -75,7 +75,6 @@ async fn search_says_why_with_and_without_a_server() {
     let nobody = json(home, &["search", "--user", "stranger", "what made me want sweets at night?"]);
     assert_eq!(nobody["hits"].as_array().unwrap().len(), 0);
 
-    drop(token(home, user));
     let server = Server::start_with(home, &[("CRAVE_MODELS", models())]).unwrap();
     let ids = |hits: &[Value]| hits.iter().map(|hit| hit["id"].clone()).collect::<Vec<_>>();
     assert_eq!(ids(&search(&[])), ids(&alone), "the server answers the same");

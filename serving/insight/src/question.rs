@@ -146,8 +146,7 @@ pub fn read(question: &str, labels: &[Label], now: DateTime<Utc>, offset_min: i6
 }
 
 /// Whether a question leans on the one before it: short, and it begins as such do.
-#[must_use]
-pub fn follows(question: &str) -> bool {
+pub(crate) fn follows(question: &str) -> bool {
     let words = words(question);
     let begins = find(&words, "and|what|how|also|why|when|then").is_some_and(|(at, _)| at == 0);
     begins && words.len() <= 6
