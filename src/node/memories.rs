@@ -84,7 +84,7 @@ impl Node {
 
     /// Whether a record follows a partition's position, in either topic.
     async fn is_behind(&self, home: &Home, partition: u32) -> anyhow::Result<bool> {
-        let at = load(&position(home, partition))?;
+        let at = load::<Position>(&position(home, partition))?;
         for (topic, from) in [(Topic::Memories, at.memories), (Topic::Events, at.events)] {
             let from = from.max(self.log.bounds(topic, partition).await?.start);
             if !self.log.read(topic, partition, from, READ_BYTES, Duration::ZERO).await?.is_empty() {
@@ -404,7 +404,7 @@ mod tests {
         let position = Position { memories: 7, events: 9 };
         save(&path, &position).unwrap();
         assert_eq!(load::<Position>(&path).unwrap(), position);
-        fs::write(&path, "{").unwrap();
+        std::fs::write(&path, "{").unwrap();
         assert_eq!(load::<Position>(&path).unwrap(), Position::default());
     }
 
@@ -456,7 +456,7 @@ mod tests {
             assert_eq!(texts(&recall, &user).await, expected);
             assert!(load::<Position>(&file).unwrap() > Position::default());
             // Once more from the start.
-            fs::remove_file(&file).unwrap();
+            std::fs::remove_file(&file).unwrap();
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{
 
 /// Compares the tables with what was sent.
 pub(super) async fn check(node: &Node, durable: &Durable, world: &World) {
-    let verdicts = node.repair.verify().await.unwrap();
+    let verdicts = node.repair.verify(None).await.unwrap();
     assert!(verdicts.len() == 5 && verdicts.iter().any(|v| v.table == "spells"), "{verdicts:?}");
     for verdict in &verdicts {
         assert!(verdict.holds(), "FL-1: {verdict:?}");
