@@ -41,7 +41,7 @@ pub(crate) async fn run(home: &Home, config: &Config, args: &Args, json: bool) -
             }
         }
         Evidence::Unknown(why) => {
-            println!("  by the data: unknown ({})", serde_json::to_string(why)?.trim_matches('"'))
+            println!("  by the data: unknown ({})", serde_json::to_string(why)?.trim_matches('"'));
         }
     }
     for month in &persona.by_month {

@@ -323,6 +323,8 @@ impl Documents {
             .bind(change.id.to_string())
             .execute(&self.pool)
             .await?;
+        // The log beside the file holds what was written; this empties it.
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.pool).await?;
         Ok(())
     }
 

@@ -174,7 +174,7 @@ impl World {
         for event in parsed {
             match intake.judge(event) {
                 Outcome::Accepted(record) => {
-                    records.push((partition_of(&record.key, log.partitions()), record))
+                    records.push((partition_of(&record.key, log.partitions()), record));
                 }
                 Outcome::Duplicate => {}
                 Outcome::Refused(refusal) => panic!("{refusal:?}"),

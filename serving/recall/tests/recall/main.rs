@@ -1,5 +1,5 @@
 //! Memories from the outside: stored, found, deleted, killed.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod kill;
 mod labels;

@@ -34,13 +34,15 @@ pub(crate) fn repaired(output: &Output, rows: Vec<Row>, dirty: &[RecordBatch], b
         })
     };
     let again = batch.iter().filter(|row| touched(row)).cloned().collect::<Vec<_>>();
-    let replaced = |row: &Row| match output.windows {
-        Some(WindowKind::Session { .. }) => again.iter().filter(|a| same_keys(a, row)).any(|a| {
+    let overlaps = |row: &Row| {
+        again.iter().filter(|a| same_keys(a, row)).any(|a| {
             let ((a, b), (from, to)) = (bounds(a, &start, &end), bounds(row, &start, &end));
             from < b && a < to
-        }),
-        _ => touched(row),
+        })
     };
+    // A session that the mark touches is another one now, also where the batch has none in its place (HAVING, a join).
+    let session = matches!(output.windows, Some(WindowKind::Session { .. }));
+    let replaced = |row: &Row| touched(row) || (session && overlaps(row));
     let mut all = rows;
     all.retain(|row| !replaced(row));
     all.extend(again);
