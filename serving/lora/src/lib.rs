@@ -1,0 +1,35 @@
+//! One base model, many LoRA adapters, one batch.
+//!
+//! In: a Hugging Face folder of the Llama family, PEFT folders of adapters, chat requests. Out: tokens, each row of a
+//! batch as if its adapter alone had been loaded (LR-1).
+//!
+//! | part | does |
+//! |---|---|
+//! | [`Model`], [`KvCache`] | one pass over mixed rows; the paged memory of keys and values |
+//! | [`Adapter`], [`Registry`] | adapters from disk to memory and out again, while requests run |
+//! | [`Text`], [`ChatTemplate`], [`Sampling`] | messages to tokens, logits to tokens, tokens to text |
+//! | [`Engine`], [`Limits`] | many requests at once: who runs, with how many tokens, fairly by tenant; a load never makes a request wait whose adapter is in memory (LR-2) |
+//!
+//! Everything runs on the CPU in f32 or bf16. Nothing of a prompt or an answer is logged.
+
+mod adapter;
+mod engine;
+mod error;
+mod model;
+mod sample;
+mod schedule;
+mod template;
+mod text;
+
+pub use adapter::registry::{AdapterInfo, Lease, Registry, RegistryOptions};
+pub use adapter::{Adapter, Module};
+pub use engine::{Engine, EngineOptions, Event, Finish, Generation, Request, Usage};
+pub use error::{Error, ErrorKind};
+pub use model::{KvCache, Model, ModelConfig, RopeScaling, Row};
+pub use sample::Sampling;
+pub use schedule::Limits;
+pub use template::{ChatTemplate, Message};
+pub use text::Text;
+
+/// Result of this crate's operations.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
