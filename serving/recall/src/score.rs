@@ -4,7 +4,7 @@
 //! of its score. Nothing here knows a store, a model or a clock: the instant is an argument.
 //!
 //! `relevance` is 1 for the best candidate. With [`Stage::Rerank`] it is `exp(s − s_best)`, the odds against the best
-//! under the linear model [`rerank`]; without it, reciprocal rank fusion (Cormack, Clarke, Büttcher, SIGIR 2009)
+//! under the linear model of `rerank`; without it, reciprocal rank fusion (Cormack, Clarke, Büttcher, SIGIR 2009)
 //! of the lists in use, where each rank is weighed with the raw score as a share of the list's best, because ranks
 //! alone forget how far the second is behind the first.
 //!

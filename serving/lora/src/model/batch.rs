@@ -140,7 +140,7 @@ mod tests {
             Row { blocks: vec![8, 0, 1], ..good.clone() },
             Row { blocks: vec![0, 1], ..good },
         ] {
-            assert!(check(&[bad.clone()], &bounds).is_err(), "{bad:?}");
+            assert!(check(std::slice::from_ref(&bad), &bounds).is_err(), "{bad:?}");
         }
     }
 }
