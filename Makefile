@@ -18,7 +18,7 @@ check:                  ## format, lints, documentation, dependency rules
 	scripts/check.sh
 
 bench: setup dashboard  ## measure the hot paths on this machine
-	cargo build --release -p crave
+	cargo build --release --workspace --bin crave
 	$${CARGO_TARGET_DIR:-target}/release/crave bench ingest
 
 setup:

@@ -15,7 +15,7 @@ pub(crate) fn binary() -> Command {
 }
 
 /// The binary on a home. Where KAFKA_BOOTSTRAP is set its log is in Kafka, under the home's own prefix:
-/// `scripts/kafka.sh run cargo test -p crave --test system`.
+/// `scripts/kafka.sh run cargo test --workspace --test system`.
 fn on(home: &Path) -> Command {
     let mut command = binary();
     command.arg("--home").arg(home);
