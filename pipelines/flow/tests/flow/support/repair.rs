@@ -14,7 +14,6 @@ type Row = Map<String, Value>;
 pub(crate) fn repaired(output: &Output, rows: Vec<Row>, dirty: &[RecordBatch], batch: &[Row]) -> Vec<Row> {
     let Some(first) = dirty.first() else { return rows };
     let keys = first.schema().fields()[2..].iter().map(|f| f.name().clone()).collect::<Vec<_>>();
-    let marks = json_rows(dirty);
     // Branches with windows of their own have no shape in common.
     let start = output.window_start.clone().unwrap_or_else(|| "window_start".into());
     let end = output.window_end.clone().unwrap_or_else(|| "window_end".into());
@@ -22,27 +21,41 @@ pub(crate) fn repaired(output: &Output, rows: Vec<Row>, dirty: &[RecordBatch], b
     // NULL may be written or left out.
     let key = |row: &Row, name: &String| row.get(name).filter(|v| !v.is_null()).cloned();
     let same_keys = |a: &Row, b: &Row| keys.iter().all(|k| key(a, k) == key(b, k));
-    let touched = |row: &Row| {
-        let (from, to) = bounds(row, &start, &end);
-        marks.iter().filter(|m| same_keys(m, row)).any(|m| {
-            let (a, b) = bounds(m, "window_start", "window_end");
-            // A session is dirty when it shares an instant with the mark; other windows are named by their bounds.
-            match output.windows {
-                Some(WindowKind::Session { .. }) => from < b && a < to,
-                _ => (from, to) == (a, b),
-            }
+    let mut marks: Vec<(Row, (i64, i64))> = json_rows(dirty)
+        .into_iter()
+        .map(|mark| {
+            let bounds = bounds(&mark, "window_start", "window_end");
+            (mark, bounds)
         })
-    };
-    let again = batch.iter().filter(|row| touched(row)).cloned().collect::<Vec<_>>();
-    let overlaps = |row: &Row| {
-        again.iter().filter(|a| same_keys(a, row)).any(|a| {
-            let ((a, b), (from, to)) = (bounds(a, &start, &end), bounds(row, &start, &end));
-            from < b && a < to
-        })
-    };
-    // A session that the mark touches is another one now, also where the batch has none in its place (HAVING, a join).
+        .collect();
+    // A session is dirty when it shares an instant with a mark; other windows are named by their bounds.
     let session = matches!(output.windows, Some(WindowKind::Session { .. }));
-    let replaced = |row: &Row| touched(row) || (session && overlaps(row));
+    let touched = |row: &Row, marks: &[(Row, (i64, i64))]| {
+        let (from, to) = bounds(row, &start, &end);
+        marks
+            .iter()
+            .filter(|(m, _)| same_keys(m, row))
+            .any(|(_, (a, b))| if session { from < *b && *a < to } else { (from, to) == (*a, *b) })
+    };
+    // What is replaced on one side may overlap what would stay on the other: grow until nothing does.
+    loop {
+        let wide = |row: &&Row| {
+            let (from, to) = bounds(row, &start, &end);
+            session
+                && touched(row, &marks)
+                && !marks.iter().any(|(m, (a, b))| same_keys(m, row) && *a <= from && to <= *b)
+        };
+        let more = rows.iter().chain(batch).filter(wide).cloned().collect::<Vec<_>>();
+        if more.is_empty() {
+            break;
+        }
+        marks.extend(more.into_iter().map(|row| {
+            let bounds = bounds(&row, &start, &end);
+            (row, bounds)
+        }));
+    }
+    let again = batch.iter().filter(|row| touched(row, &marks)).cloned().collect::<Vec<_>>();
+    let replaced = |row: &Row| touched(row, &marks);
     let mut all = rows;
     all.retain(|row| !replaced(row));
     all.extend(again);
