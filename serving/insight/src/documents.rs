@@ -16,14 +16,13 @@ use object_store::path::Path as Key;
 use object_store::{ObjectStoreExt as _, PutPayload};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteRow, SqliteSynchronous};
 use sqlx::{Row as _, SqlitePool};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::documents::program::PdfProgram;
+use crate::sqlite;
 
 pub mod program;
 
@@ -118,6 +117,15 @@ pub struct Change {
     pub id: Uuid,
 }
 
+const SCHEMA: [&str; 2] = [
+    "CREATE TABLE IF NOT EXISTS documents (
+        place INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, user_id TEXT NOT NULL,
+        name TEXT NOT NULL, media_type TEXT NOT NULL, sha256 TEXT NOT NULL, bytes INTEGER NOT NULL,
+        text_bytes INTEGER NOT NULL, date TEXT NOT NULL, uploaded_at TEXT NOT NULL,
+        deleted INTEGER NOT NULL DEFAULT 0) STRICT",
+    "CREATE INDEX IF NOT EXISTS documents_of_user ON documents (user_id, place)",
+];
+
 /// The documents of everybody, each for themselves. Cloning it is cheap.
 #[derive(Clone, Debug)]
 pub struct Documents {
@@ -135,25 +143,8 @@ impl Documents {
     pub async fn open(folder: &Path, pdf: PdfProgram) -> Result<Self> {
         let files = folder.join("files");
         tokio::fs::create_dir_all(&files).await?;
-        let options = SqliteConnectOptions::new()
-            .filename(folder.join("documents.sqlite"))
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .pragma("secure_delete", "ON")
-            .synchronous(SqliteSynchronous::Full);
-        let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await?;
-        sqlx::query(
-            "CREATE TABLE IF NOT EXISTS documents (
-                place INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, user_id TEXT NOT NULL,
-                name TEXT NOT NULL, media_type TEXT NOT NULL, sha256 TEXT NOT NULL, bytes INTEGER NOT NULL,
-                text_bytes INTEGER NOT NULL, date TEXT NOT NULL, uploaded_at TEXT NOT NULL,
-                deleted INTEGER NOT NULL DEFAULT 0) STRICT",
-        )
-        .execute(&pool)
-        .await?;
-        sqlx::query("CREATE INDEX IF NOT EXISTS documents_of_user ON documents (user_id, place)")
-            .execute(&pool)
-            .await?;
+        let database = folder.join("documents.sqlite");
+        let pool = sqlite::open(&database, SqliteSynchronous::Full, 4, &SCHEMA).await?;
         let files = Arc::new(LocalFileSystem::new_with_prefix(&files)?);
         Ok(Self { pool, files, pdf, changed: Arc::new(Notify::new()) })
     }
@@ -323,9 +314,7 @@ impl Documents {
             .bind(change.id.to_string())
             .execute(&self.pool)
             .await?;
-        // The log beside the file holds what was written; this empties it.
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.pool).await?;
-        Ok(())
+        Ok(sqlite::empty_log(&self.pool).await?)
     }
 
     /// Waits until something changes; may return early.

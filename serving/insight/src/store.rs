@@ -7,16 +7,20 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use crave_schemas::UserId;
-use sqlx::{
-    Row as _, SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
-};
+use sqlx::{Row as _, SqlitePool, sqlite::SqliteSynchronous};
 use uuid::Uuid;
 
-use crate::{Fact, Measure, Result};
+use crate::{Fact, Measure, Result, sqlite};
 
 /// Citations kept of a person; the oldest go first.
 const KEPT_MAX: i64 = 1_000;
+
+const SCHEMA: [&str; 2] = [
+    "CREATE TABLE IF NOT EXISTS citations (
+        place INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, user_id TEXT NOT NULL,
+        fact TEXT NOT NULL, created_at TEXT NOT NULL) STRICT",
+    "CREATE INDEX IF NOT EXISTS citations_of_user ON citations (user_id, place)",
+];
 
 /// The citations of everybody, each for themselves.
 #[derive(Clone, Debug)]
@@ -30,23 +34,7 @@ impl Citations {
     /// # Errors
     /// When the file cannot be opened.
     pub async fn open(path: &Path) -> Result<Self> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .pragma("secure_delete", "ON")
-            .synchronous(SqliteSynchronous::Normal);
-        let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await?;
-        sqlx::query(
-            "CREATE TABLE IF NOT EXISTS citations (
-                place INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, user_id TEXT NOT NULL,
-                fact TEXT NOT NULL, created_at TEXT NOT NULL) STRICT",
-        )
-        .execute(&pool)
-        .await?;
-        sqlx::query("CREATE INDEX IF NOT EXISTS citations_of_user ON citations (user_id, place)")
-            .execute(&pool)
-            .await?;
+        let pool = sqlite::open(path, SqliteSynchronous::Normal, 4, &SCHEMA).await?;
         Ok(Self { pool })
     }
 
@@ -113,8 +101,7 @@ impl Citations {
     pub async fn erase(&self, user: &UserId) -> Result<u64> {
         let done = sqlx::query("DELETE FROM citations WHERE user_id = ?").bind(user.as_str());
         let done = done.execute(&self.pool).await?.rows_affected();
-        // The log beside the file holds what was written; this empties it.
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.pool).await?;
+        sqlite::empty_log(&self.pool).await?;
         Ok(done)
     }
 }

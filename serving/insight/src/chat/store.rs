@@ -10,12 +10,12 @@ use crave_schemas::UserId;
 use serde::Serialize;
 use sqlx::{
     Row as _, SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
+    sqlite::{SqliteRow, SqliteSynchronous},
 };
 use uuid::Uuid;
 
 use super::facts::Said;
-use crate::{Error, Result};
+use crate::{Error, Result, sqlite};
 
 /// Conversations of a person.
 pub(super) const CONVERSATIONS_MAX: i64 = 1_000;
@@ -96,17 +96,8 @@ impl Conversations {
     /// # Errors
     /// When the file cannot be opened.
     pub async fn open(path: &Path) -> Result<Self> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .pragma("secure_delete", "ON")
-            .synchronous(SqliteSynchronous::Full);
         // One connection: a person's message is counted and written with nothing in between.
-        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
-        for statement in SCHEMA {
-            sqlx::query(statement).execute(&pool).await?;
-        }
+        let pool = sqlite::open(path, SqliteSynchronous::Full, 1, &SCHEMA).await?;
         Ok(Self { pool })
     }
 
@@ -442,8 +433,7 @@ impl Conversations {
         ] {
             sqlx::query(statement).bind(user.as_str()).execute(&self.pool).await?;
         }
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.pool).await?;
-        Ok(())
+        Ok(sqlite::empty_log(&self.pool).await?)
     }
 }
 
