@@ -13,7 +13,8 @@
 //! Dialect: Arroyo's. Projections, filters, UNNEST, views, CTEs, UNION; `tumble`, `hop` and `session` in `GROUP BY`,
 //! windowed again or grouped again by their window; inner and outer joins of windowed queries on their window; window
 //! functions partitioned by a window; updating aggregates, DISTINCT and joins into sinks with
-//! `format = 'debezium_json'`; scalar, aggregate and asynchronous functions of the caller ([`Functions`]). Anything else is refused while planning, with its place, the reason, and what to write.
+//! `format = 'debezium_json'`; scalar, aggregate and asynchronous functions of the caller ([`Functions`]). Anything else
+//! is refused while planning, with its place, the reason, and what to write.
 //!
 //! What is late: a row none of whose windows is open any more is in no window; each window that it missed is told as
 //! dirty. A session has no bounds before it is computed: there `[row, row + gap)` of the key is told, and every session

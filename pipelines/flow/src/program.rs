@@ -58,6 +58,8 @@ pub struct Program {
     identity: String,
     parsed: Parsed,
     functions: Functions,
+    /// By source.
+    source_exprs: Vec<Arc<SourceExprs>>,
     outputs: Vec<Output>,
     pub(crate) plan: JobPlan,
     explained: String,
@@ -100,7 +102,8 @@ impl Program {
         }
         let used = sources(&parsed).cloned().collect::<Vec<_>>();
         // What is wrong in a generated column or a watermark is told now, not when the job starts.
-        used.iter().try_for_each(|source| SourceExprs::new(source, functions).map(drop))?;
+        let exprs = used.iter().map(|source| Ok(Arc::new(SourceExprs::new(source, functions)?)));
+        let source_exprs = exprs.collect::<Result<Vec<_>>>()?;
         let updating_ttl_ns = parsed.updating_ttl_ns;
         let mut plan = JobPlan { sources: used, stages: Vec::new(), sinks: Vec::new(), updating_ttl_ns };
         let mut outputs = Vec::new();
@@ -150,6 +153,7 @@ impl Program {
             identity,
             parsed,
             functions: functions.clone(),
+            source_exprs,
             outputs,
             plan,
             explained,
@@ -170,9 +174,9 @@ impl Program {
         &self.identity
     }
 
-    /// The caller's own functions that it may call.
-    pub(crate) const fn functions(&self) -> &Functions {
-        &self.functions
+    /// Generated columns and watermark of a source, by its place in the plan.
+    pub(crate) fn source_exprs(&self, source: usize) -> Option<&Arc<SourceExprs>> {
+        self.source_exprs.get(source)
     }
 
     /// The tables it reads.

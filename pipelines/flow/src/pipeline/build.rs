@@ -205,7 +205,8 @@ async fn open_sources(
         for index in used {
             let table = &plan.sources[index];
             let key = table.source_key();
-            let exprs = Arc::new(SourceExprs::new(table, program.functions())?);
+            let exprs = program.source_exprs(index).cloned();
+            let exprs = exprs.ok_or_else(|| Error::Internal(format!("source {} is gone", table.name)))?;
             if !opened.contains_key(&key) {
                 let mut source = connectors.of(table)?.source(table).await?;
                 if let Some(columns) = columns_read(programs, &key, table, &exprs) {
