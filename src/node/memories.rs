@@ -11,7 +11,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use crave_connect::log::{EventLog, Offset, Stored, Topic};
-use crave_recall::{LIMITS, Memory, MiniLm, Recall, SourceKind, models};
+use crave_recall::{Embedder, LIMITS, Memory, MiniLm, Recall, SourceKind, models};
 use crave_schemas::{Admitted, Correct, Kind, Payload, Retract, UserId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -39,7 +39,7 @@ pub(crate) async fn open(home: &Home) -> anyhow::Result<Recall> {
     let model = if models::is_present(&folder) {
         let loaded = tokio::task::spawn_blocking(move || MiniLm::load(&models::folder(&folder))).await?;
         match loaded {
-            Ok(model) => Some(model),
+            Ok(model) => Some(Arc::new(model) as Arc<dyn Embedder>),
             Err(error) => {
                 tracing::warn!(%error, "the embedding model cannot be used");
                 None
@@ -49,7 +49,7 @@ pub(crate) async fn open(home: &Home) -> anyhow::Result<Recall> {
         None
     };
     let recall = Recall::open(home.memories(), model).await.context("opening the memories")?;
-    tracing::info!(mode = %recall.mode(), "memories");
+    tracing::info!(mode = %recall.mode().await, "memories");
     Ok(recall)
 }
 

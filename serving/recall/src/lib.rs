@@ -34,12 +34,13 @@
 //! overwrites a newer one; [`Recall::upsert`] returns only after its points are flushed to disk.
 
 pub mod asked;
+mod candidates;
 pub mod chunk;
 pub mod document;
+mod embed;
 mod error;
 mod lexical;
 mod memory;
-mod minilm;
 pub mod models;
 pub mod period;
 mod recall;
@@ -50,13 +51,16 @@ mod store;
 pub mod understand;
 pub mod words;
 
+pub use embed::{
+    Consent, DIMENSION, DIMENSION_MAX, Embedder, Embedders, Key, MiniLm, Model, OpenAi, OpenAiOptions, Usage,
+};
 pub use error::{Error, ErrorKind};
 pub use memory::{CONTEXT, EMOTIONS, IMPORTANCE, LIMITS, Limits, Memory, MemoryId, SPEAKER, SourceKind};
-pub use minilm::{DIMENSION, MiniLm};
-pub use recall::{Hit, Recall, SearchOptions};
+pub use recall::{Hit, Place, Recall, SearchOptions};
 pub use score::{Parts, Weights};
 pub use stage::{Stage, Stages};
-pub use status::{Mode, Status};
+pub use status::{Mode, Reembedding, Status};
+pub use store::ServerOptions;
 pub use understand::{Understander, Understanding};
 
 /// Result of this crate's operations.
