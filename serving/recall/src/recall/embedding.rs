@@ -13,8 +13,8 @@ use crate::{Error, LIMITS, Memory, Result};
 /// How far a pass over what has no vector has come.
 #[derive(Debug, Default)]
 pub(super) struct Pass {
-    /// The collection it goes over, by number.
-    over: Option<u64>,
+    /// The model of the collection that it goes over.
+    over: Option<Model>,
     /// Where its next page begins.
     from: Option<Uuid>,
     /// Memories embedded in it so far.
@@ -52,8 +52,8 @@ impl Recall {
             (live, next) = self.inner.collections.targets().await;
         }
         let mut target = next.unwrap_or(live);
-        if pass.over != Some(target.number) {
-            *pass = Pass { over: Some(target.number), ..Pass::default() };
+        if pass.over.as_ref() != Some(&target.model) {
+            *pass = Pass { over: Some(target.model.clone()), ..Pass::default() };
         }
         loop {
             let page = inner.collections.without_meaning(&target, pass.from, limit).await?;
@@ -66,7 +66,8 @@ impl Recall {
                 if target.is_next && embedded_in_pass <= limit {
                     let (switching, full) = (Arc::clone(inner), target.clone());
                     detached(async move { switching.collections.switch(&full).await }).await?;
-                    tracing::info!(model = %chosen.model(), "memories are searched by the new model");
+                    let (memories, by_words) = inner.collections.totals(&target).await?.unwrap_or_default();
+                    tracing::info!(model = %chosen.model(), memories, by_words, "the new model is in use");
                     target.is_next = false;
                 } else if embedded_in_pass == 0 {
                     return Ok(0);
