@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use crave_api::Accounts;
 use crave_recall::{Consent, Embedder, Embedders, MiniLm, OpenAi, Place, Recall, models};
+use crave_schemas::UserId;
 
 use crate::{
     config::{self, EmbedderKind},
@@ -64,7 +65,7 @@ async fn minilm(home: &Home) -> anyhow::Result<Option<Arc<dyn Embedder>>> {
 
 /// A person agreed when their profile says so now: nothing is kept from before. When it cannot be read, they did not.
 fn consent(accounts: Accounts) -> Consent {
-    Arc::new(move |user| {
+    Arc::new(move |user: UserId| {
         let accounts = accounts.clone();
         Box::pin(async move {
             match accounts.profile(&user).await {
