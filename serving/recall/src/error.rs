@@ -53,6 +53,26 @@ pub enum Error {
         /// What the loader said.
         why: String,
     },
+    /// A remote model gave no embeddings. The text says nothing of what was sent or answered.
+    #[error("the embedding service at {url} {why}")]
+    Remote {
+        /// Where it is.
+        url: String,
+        /// What happened, and what to do.
+        why: String,
+        /// What a caller should make of it.
+        kind: ErrorKind,
+    },
+    /// The Qdrant server did not do what was asked.
+    #[error("the Qdrant server at {url} {why}; check that it runs and what it logs")]
+    Server {
+        /// Where it is.
+        url: String,
+        /// What it said.
+        why: String,
+        /// What a caller should make of it.
+        kind: ErrorKind,
+    },
     /// A text could not be embedded.
     #[error("embedding failed: {0}")]
     Embed(String),
@@ -106,6 +126,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Invalid { .. } => ErrorKind::Invalid,
+            Self::Remote { kind, .. } | Self::Server { kind, .. } => *kind,
             Self::ModelMissing { .. } | Self::Fetch(_) | Self::InUse { .. } | Self::Closed => {
                 ErrorKind::Unavailable
             }

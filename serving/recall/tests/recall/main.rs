@@ -1,8 +1,10 @@
 //! Memories from the outside: stored, found, deleted, killed.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod embedder;
 mod kill;
 mod labels;
 mod meaning;
+mod reembed;
 mod store;
 mod support;

@@ -3,6 +3,8 @@
 // Helpers, and each test file uses some of them.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub mod openai;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

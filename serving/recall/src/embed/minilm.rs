@@ -8,13 +8,15 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::bert::{BertModel, Config};
 use tokenizers::{Encoding, Tokenizer, TruncationParams};
 use tokio::sync::Semaphore;
 
-use crate::models::{CONFIG, MODEL_NAME, TOKENIZER, WEIGHTS};
+use super::{Embedder, Model};
+use crate::models::{CONFIG, TOKENIZER, WEIGHTS};
 use crate::{Error, LIMITS, Result};
 
 /// Numbers in an embedding.
@@ -31,6 +33,7 @@ pub struct MiniLm {
 }
 
 struct Loaded {
+    name: Model,
     model: BertModel,
     tokenizer: Tokenizer,
     /// One import and one question compute at a time; candle spreads each over the cores.
@@ -79,14 +82,14 @@ impl MiniLm {
         let weights = VarBuilder::from_buffered_safetensors(read(WEIGHTS)?, DType::F32, &Device::Cpu)
             .map_err(|error| broken(WEIGHTS, &error))?;
         let model = BertModel::load(weights, &config).map_err(|error| broken(WEIGHTS, &error))?;
-        let loaded = Loaded { model, tokenizer, bulk: Semaphore::new(1), question: Semaphore::new(1) };
-        Ok(Self { loaded: Arc::new(loaded) })
+        let (bulk, question) = (Semaphore::new(1), Semaphore::new(1));
+        Ok(Self { loaded: Arc::new(Loaded { name: Model::minilm(), model, tokenizer, bulk, question }) })
     }
 
-    /// The model's name, kept with every point it made.
+    /// The model's name.
     #[must_use]
-    pub fn name(&self) -> &'static str {
-        MODEL_NAME
+    pub fn name(&self) -> &str {
+        self.loaded.name.name()
     }
 
     /// Embeds `texts`, in their order: one unit vector of [`DIMENSION`] numbers each.
@@ -146,6 +149,25 @@ impl MiniLm {
         tokio::task::spawn_blocking(move || work(&loaded))
             .await
             .map_err(|error| Error::Embed(error.to_string()))?
+    }
+}
+
+#[async_trait]
+impl Embedder for MiniLm {
+    fn model(&self) -> &Model {
+        &self.loaded.name
+    }
+
+    fn is_remote(&self) -> bool {
+        false
+    }
+
+    async fn embed(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>> {
+        Self::embed(self, texts).await
+    }
+
+    async fn embed_question(&self, question: String) -> Result<Vec<f32>> {
+        self.embed_one(question).await
     }
 }
 
