@@ -4,6 +4,9 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 pub mod openai;
+pub mod hashed;
+pub mod needles;
+pub mod years;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
