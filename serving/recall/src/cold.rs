@@ -28,7 +28,7 @@ mod upkeep;
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
@@ -38,16 +38,19 @@ use uuid::Uuid;
 
 pub(crate) use entry::{Entry, hash_of};
 pub(crate) use search::Sought;
-pub(crate) use segment::Item;
+pub(crate) use upkeep::Place;
 
 use crate::lexical::WordStats;
+use crate::status::Cold as Totals;
 use crate::{Error, Memory, Result};
 use files::Info;
 use segment::Segment;
 
 /// What moves to the cold index, and how large it may become.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColdOptions {
+    /// Where its files lie.
+    pub folder: PathBuf,
     /// What is older moves, a calendar month at a time.
     pub retention: Duration,
     /// Most bytes of a person.
@@ -56,10 +59,11 @@ pub struct ColdOptions {
     pub bytes_max: u64,
 }
 
-impl Default for ColdOptions {
+impl ColdOptions {
     /// 400 days, so that the same season of last year is hot; 64 MiB a person (about 100,000 notes); 64 GiB in all.
-    fn default() -> Self {
-        Self { retention: Duration::from_secs(400 * 86_400), user_bytes_max: 64 << 20, bytes_max: 64 << 30 }
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into(), retention: Duration::from_secs(400 * 86_400), user_bytes_max: 64 << 20, bytes_max: 64 << 30 }
     }
 }
 
@@ -111,6 +115,12 @@ impl Roster {
         self.entries.len()
     }
 
+    /// The first and the last event time, in microseconds since 1970; `None` where there is nothing.
+    pub(crate) fn span(&self) -> Option<(i64, i64)> {
+        let times = || self.entries.values().map(|(_, entry)| entry.time);
+        times().min().zip(times().max())
+    }
+
     /// The ids from `from` on, in order.
     pub(crate) fn ids(&self, from: Option<Uuid>) -> impl Iterator<Item = Uuid> + '_ {
         self.entries.range(from.unwrap_or(Uuid::nil())..).map(|(id, _)| *id)
@@ -125,19 +135,11 @@ pub(crate) struct Move {
     number: u32,
 }
 
-/// The size of all of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Totals {
-    pub(crate) memories: usize,
-    pub(crate) bytes: u64,
-    /// People one of whose files cannot be read.
-    pub(crate) broken: usize,
-}
-
 /// The cold index of everybody, each for themselves. Its calls block.
 pub(crate) struct Cold {
     dir: PathBuf,
-    options: ColdOptions,
+    /// `None` where nothing moves.
+    options: Option<ColdOptions>,
     /// Held for reading while files are read, for writing while they are replaced.
     tenants: RwLock<HashMap<Key, Tenant>>,
     /// One change at a time.
@@ -146,15 +148,22 @@ pub(crate) struct Cold {
 }
 
 impl Cold {
-    /// Opens what is in `dir`, which need not exist; a file that cannot be read is remembered and said when its person
-    /// is asked for.
-    pub(crate) fn open(dir: &Path, options: ColdOptions) -> Result<Self> {
-        let tenants = RwLock::new(files::open(dir)?);
-        Ok(Self { dir: dir.to_owned(), options, tenants, writing: Mutex::default(), rosters: Mutex::default() })
+    /// Nothing is in it, and nothing moves.
+    pub(crate) fn none() -> Self {
+        let (tenants, writing, rosters) = (RwLock::default(), Mutex::default(), Mutex::default());
+        Self { dir: PathBuf::new(), options: None, tenants, writing, rosters }
     }
 
-    pub(crate) fn options(&self) -> &ColdOptions {
-        &self.options
+    /// Opens what is in the folder, which need not exist; a file that cannot be read is remembered and said when its person
+    /// is asked for.
+    pub(crate) fn open(options: ColdOptions) -> Result<Self> {
+        let (dir, tenants) = (options.folder.clone(), RwLock::new(files::open(&options.folder)?));
+        Ok(Self { dir, options: Some(options), tenants, ..Self::none() })
+    }
+
+    /// How long memories stay in the hot index; `None` where nothing moves.
+    pub(crate) fn retention(&self) -> Option<Duration> {
+        self.options.as_ref().map(|options| options.retention)
     }
 
     /// Whether the person has any.

@@ -16,6 +16,7 @@
 //! | `gen-…/segments/*/payload_index` | user id, source kind and id, event time |
 //! | `gen-…/wal/*` | the same once more: every write since the folder was made, less what [`Recall::open`] trims |
 //! | `CURRENT` | the name of the generation folder |
+//! | `cold/…/*.seg` | of what is older than the retention: user id, and the same texts, words and embeddings, packed |
 //!
 //! Nothing is encrypted here; the disk must be. Nothing of a memory is logged.
 //!
@@ -27,6 +28,12 @@
 //! write-ahead log of the old one, switches to it, and removes the old folder before it returns (PR-1). It leaves no
 //! tombstone either, for that would name the person: erase the memory log first, so that no replay brings them back.
 //!
+//! # Hot and cold
+//!
+//! [`Recall::retire`] moves raw memories (not trend markers) that are past their retention to the cold index, on disk only.
+//! It is searched when a question names a time that reaches there, or when nothing hot answers well; its candidates go
+//! through the same scoring. Whatever deletes, corrects, erases, lists or embeds anew reaches both.
+//!
 //! # Invariants
 //!
 //! RC-2: every read and delete takes the tenant as an argument and the filter is built inside the store.
@@ -36,6 +43,7 @@
 pub mod asked;
 mod candidates;
 pub mod chunk;
+mod cold;
 pub mod document;
 mod embed;
 mod error;
@@ -51,15 +59,18 @@ mod store;
 pub mod understand;
 pub mod words;
 
+pub use cold::ColdOptions;
 pub use embed::{
     Consent, DIMENSION, DIMENSION_MAX, Embedder, Embedders, Key, MiniLm, Model, OpenAi, OpenAiOptions, Usage,
 };
 pub use error::{Error, ErrorKind};
-pub use memory::{CONTEXT, EMOTIONS, IMPORTANCE, LIMITS, Limits, Memory, MemoryId, SPEAKER, SourceKind};
+pub use memory::{
+    CONTEXT, EMOTIONS, IMPORTANCE, LIMITS, Limits, Memory, MemoryId, PEAK, PINNED, SPEAKER, SourceKind,
+};
 pub use recall::{Hit, Place, Recall, SearchOptions};
 pub use score::{Parts, Weights};
 pub use stage::{Stage, Stages};
-pub use status::{Mode, Reembedding, Status};
+pub use status::{Cold, Mode, Reembedding, Status};
 pub use store::ServerOptions;
 pub use understand::{Understander, Understanding};
 

@@ -6,10 +6,10 @@ use crave_schemas::UserId;
 use qdrant_edge::SparseVector;
 use uuid::Uuid;
 
-use super::segment::{Item, Segment, dense, packed, pairs, sparse, words_of};
+use super::segment::{Segment, dense, packed, pairs, sparse, words_of};
 use super::{Cold, Entry, key, quantise};
 use crate::Result;
-use crate::store::Scope;
+use crate::store::{Prepared, Scope};
 
 /// What a search looks for.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +35,7 @@ struct Found {
 
 impl Cold {
     /// The person's best `limit` by meaning and best `limit` by words, together, each once.
-    pub(crate) fn search(&self, user: &UserId, sought: &Sought<'_>) -> Result<Vec<Item>> {
+    pub(crate) fn search(&self, user: &UserId, sought: &Sought<'_>) -> Result<Vec<Prepared>> {
         let (key, tenants) = (key(user), self.tenants());
         let Some(tenant) = tenants.get(&key) else { return Ok(Vec::new()) };
         tenant.check()?;
@@ -53,7 +53,7 @@ impl Cold {
     }
 
     /// The person's memories with these ids and their vectors, of those within the scope.
-    pub(crate) fn neighbours(&self, user: &UserId, ids: &[Uuid], sought: &Sought<'_>) -> Result<Vec<Item>> {
+    pub(crate) fn neighbours(&self, user: &UserId, ids: &[Uuid], sought: &Sought<'_>) -> Result<Vec<Prepared>> {
         let roster = self.roster(user)?;
         let (key, tenants) = (key(user), self.tenants());
         let Some(tenant) = tenants.get(&key) else { return Ok(Vec::new()) };
@@ -171,13 +171,13 @@ fn choose<T>(all: &[T], limit: usize, score: impl Fn(&T) -> Option<f32>, chosen:
 }
 
 /// Reads the texts of what was found.
-fn items(files: &mut [Segment], mut found: Vec<Found>) -> Result<Vec<Item>> {
+fn items(files: &mut [Segment], mut found: Vec<Found>) -> Result<Vec<Prepared>> {
     found.sort_by_key(|one| (one.file, one.entry.block, one.entry.offset));
     let mut items = Vec::with_capacity(found.len());
     for one in found {
         if let Some(file) = files.get_mut(one.file) {
             let memory = file.memory(&one.entry)?;
-            items.push(Item { memory, dense: one.dense, sparse: one.sparse });
+            items.push(Prepared { memory, dense: one.dense, sparse: one.sparse });
         }
     }
     Ok(items)

@@ -22,10 +22,10 @@ use crave_schemas::UserId;
 use flate2::{Compression, Crc, read::DeflateDecoder, write::DeflateEncoder};
 use qdrant_edge::SparseVector;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::entry::{ENTRY_BYTES, Entry};
 use super::quantise;
+use crate::store::Prepared;
 use crate::{Error, Memory, Result};
 
 const MAGIC: &[u8; 8] = b"CRVCOLD1";
@@ -37,15 +37,6 @@ const BLOCK_BYTES: usize = 16 << 10;
 const BLOCK_BYTES_MAX: usize = 512 << 10;
 /// Bytes of a pair of word and weight.
 pub(super) const WORD_BYTES: usize = 8;
-
-/// A memory with its vectors.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Item {
-    pub(crate) memory: Memory,
-    pub(crate) dense: Option<Vec<f32>>,
-    /// Sorted by word.
-    pub(crate) sparse: Option<SparseVector>,
-}
 
 /// What a file says of itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,7 +72,7 @@ pub(super) fn encode(
     user: &UserId,
     model: Option<&str>,
     replaces: Vec<u32>,
-    items: &[Item],
+    items: &[Prepared],
 ) -> Result<Vec<u8>> {
     let dimension = items.iter().find_map(|item| item.dense.as_ref()).map_or(0, Vec::len);
     let [mut entries, mut meanings, mut words, mut texts, mut block] = [const { Vec::<u8>::new() }; 5];
@@ -217,12 +208,12 @@ impl Segment {
     }
 
     /// Everything, to be written anew.
-    pub(super) fn items(&mut self) -> Result<Vec<Item>> {
+    pub(super) fn items(&mut self) -> Result<Vec<Prepared>> {
         let (entries, meanings, words) = (self.entries()?, self.meanings()?, self.words()?);
         let mut items = Vec::with_capacity(entries.len());
         for (at, entry) in entries.iter().enumerate() {
             let memory = self.memory(entry)?;
-            items.push(Item {
+            items.push(Prepared {
                 memory,
                 dense: dense(&meanings, at, self.header.dimension, entry),
                 sparse: sparse(words_of(&entries, at, &words)),

@@ -1,6 +1,7 @@
 //! The cold index alone: against a map in memory, cut off, damaged, over its bounds.
 
 use std::fs;
+use std::path::Path;
 
 use chrono::{DateTime, TimeDelta};
 use proptest::prelude::*;
@@ -8,7 +9,7 @@ use qdrant_edge::SparseVector;
 
 use super::*;
 use crate::memory::{IMPORTANCE, PINNED};
-use crate::store::Scope;
+use crate::store::{Prepared, Scope};
 use crate::{ErrorKind, SourceKind};
 
 const MODEL: &str = "m/8";
@@ -18,17 +19,17 @@ fn user(name: &str) -> UserId {
 }
 
 /// A note `days` after 2020, with a meaning and words of its own.
-fn item(owner: &str, source: &str, revision: u32, days: i64) -> Item {
+fn item(owner: &str, source: &str, revision: u32, days: i64) -> Prepared {
     let time = DateTime::from_timestamp(1_577_836_800, 0).unwrap() + TimeDelta::days(days);
     let memory = Memory::new(user(owner), SourceKind::Note, source, time, format!("text of {source} {revision}"));
     let seed = memory.id().0.as_u128().wrapping_add(revision.into());
     let number = |at: u32| ((seed >> (at * 8)) & 0xff) as f32 / 255.0 - 0.5;
     let dense: Vec<f32> = (0..8).map(number).collect();
     let words = SparseVector { indices: vec![1, 2 + (seed % 5) as u32, 100], values: vec![1.0, 0.5, 0.25] };
-    Item { memory: Memory { revision, ..memory }, dense: Some(dense), sparse: Some(words) }
+    Prepared { memory: Memory { revision, ..memory }, dense: Some(dense), sparse: Some(words) }
 }
 
-fn moved(cold: &Cold, owner: &str, items: Vec<Item>) {
+fn moved(cold: &Cold, owner: &str, items: Vec<Prepared>) {
     let done = cold.begin(&user(owner), MODEL, items).unwrap();
     cold.finish(&done).unwrap();
 }
@@ -42,7 +43,7 @@ fn all(cold: &Cold, owner: &str) -> Vec<(String, u32)> {
 }
 
 fn open(dir: &Path) -> Cold {
-    Cold::open(dir, ColdOptions::default()).unwrap()
+    Cold::open(ColdOptions::new(dir)).unwrap()
 }
 
 fn files_of(dir: &Path) -> Vec<PathBuf> {
@@ -57,7 +58,7 @@ fn files_of(dir: &Path) -> Vec<PathBuf> {
 fn what_moves_is_found_with_its_vectors_by_its_person_alone() {
     let dir = tempfile::tempdir().unwrap();
     let cold = open(dir.path());
-    let items: Vec<Item> = (0..500).map(|n| item("ada", &format!("e{n}"), 0, n)).collect();
+    let items: Vec<Prepared> = (0..500).map(|n| item("ada", &format!("e{n}"), 0, n)).collect();
     moved(&cold, "ada", items.clone());
     moved(&cold, "bob", vec![item("bob", "e7", 0, 7)]);
     let wanted = items[123].clone();
@@ -164,8 +165,8 @@ fn what_was_deleted_or_erased_leaves_no_byte() {
 #[test]
 fn over_the_bound_the_least_important_go_and_peaks_and_pinned_never() {
     let dir = tempfile::tempdir().unwrap();
-    let options = ColdOptions { user_bytes_max: 20_000, ..ColdOptions::default() };
-    let cold = Cold::open(dir.path(), options).unwrap();
+    let options = ColdOptions { user_bytes_max: 20_000, ..ColdOptions::new(dir.path()) };
+    let cold = Cold::open(options).unwrap();
     let with = |n: i64, name: &str, value: serde_json::Value| {
         let mut one = item("ada", &format!("e{n:04}"), 0, n);
         one.memory.attributes.insert(name.to_owned(), value);
@@ -192,8 +193,8 @@ fn over_the_bound_the_least_important_go_and_peaks_and_pinned_never() {
 #[test]
 fn over_the_bound_of_all_only_those_with_most_give() {
     let dir = tempfile::tempdir().unwrap();
-    let options = ColdOptions { bytes_max: 60_000, ..ColdOptions::default() };
-    let cold = Cold::open(dir.path(), options).unwrap();
+    let options = ColdOptions { bytes_max: 60_000, ..ColdOptions::new(dir.path()) };
+    let cold = Cold::open(options).unwrap();
     let many = |owner: &str, count: i64| (0..count).map(|n| item(owner, &format!("e{n}"), 0, n)).collect();
     moved(&cold, "small", many("small", 30));
     moved(&cold, "large", many("large", 600));
@@ -208,7 +209,7 @@ fn a_changed_model_is_caught_up_file_by_file() {
     let dir = tempfile::tempdir().unwrap();
     let cold = open(dir.path());
     moved(&cold, "ada", vec![item("ada", "e1", 0, 1), item("ada", "e2", 0, 2)]);
-    moved(&cold, "bob", vec![Item { dense: None, ..item("bob", "e3", 0, 3) }, item("bob", "e4", 0, 4)]);
+    moved(&cold, "bob", vec![Prepared { dense: None, ..item("bob", "e3", 0, 3) }, item("bob", "e4", 0, 4)]);
     assert_eq!((cold.lacking(MODEL), cold.lacking("new/4")), (1, 4));
     let mut after = None;
     let mut seen = 0;
@@ -312,7 +313,7 @@ proptest! {
                     let items: BTreeMap<(u8, u8), u32> = items.into_iter().map(|(u, s, r)| ((u, s), r)).collect();
                     for who in 0..3 {
                         let new = items.iter().filter(|(at, _)| at.0 == who && !expected.contains_key(at));
-                        let new: Vec<Item> =
+                        let new: Vec<Prepared> =
                             new.map(|((u, s), r)| item(&name(*u), &source(*s), *r, i64::from(*s))).collect();
                         if !new.is_empty() {
                             moved(&cold, &name(who), new);

@@ -9,8 +9,9 @@ use uuid::Uuid;
 use super::decide::{self, Droppable, FILE_MEMORIES_MAX, Size};
 use super::entry::source_of;
 use super::files::{self, Info};
-use super::segment::{Header, Item, Segment, encode};
-use super::{Cold, Key, Move, Tenant, key};
+use super::segment::{Header, Segment, encode};
+use super::{Cold, ColdOptions, Key, Move, Tenant, key};
+use crate::store::Prepared;
 use crate::{Memory, Result, SourceKind};
 
 /// Over a bound, so much of it is made free that the next move does not do it again: a tenth.
@@ -35,7 +36,7 @@ pub(crate) type Place = (Key, u32);
 impl Cold {
     /// Writes memories of one person that are to leave the hot index, as many of them as fit in a file. They are found
     /// here from now on; delete those of the answer there, then call [`Self::finish`].
-    pub(crate) fn begin(&self, user: &UserId, model: &str, mut items: Vec<Item>) -> Result<Move> {
+    pub(crate) fn begin(&self, user: &UserId, model: &str, mut items: Vec<Prepared>) -> Result<Move> {
         let _writing = self.writing();
         let mut bytes = 0;
         items.truncate(FILE_MEMORIES_MAX);
@@ -228,18 +229,19 @@ impl Cold {
                 items.insert(item.memory.id().0, item);
             }
         }
-        let items: Vec<Item> = items.into_values().collect();
+        let items: Vec<Prepared> = items.into_values().collect();
         let number = self.next_number(key)?;
         self.write(user, key, number, false, model.as_deref(), chosen, &items)
     }
 
     /// Drops the least important memories while the person, and while everybody together, has too many bytes.
     fn make_room(&self, key: &Key) -> Result<()> {
-        let max = self.options.user_bytes_max;
+        let Some(ColdOptions { user_bytes_max: max, bytes_max, .. }) = self.options.as_ref() else { return Ok(()) };
+        let (max, bytes_max) = (*max, *bytes_max);
         if self.tenants().get(key).is_some_and(|tenant| tenant.bytes() > max) {
             self.trim(key, max - max / SPARE)?;
         }
-        let max = self.options.bytes_max;
+        let max = bytes_max;
         let sizes: Vec<(Key, u64)> = self.tenants().iter().map(|(key, tenant)| (*key, tenant.bytes())).collect();
         let bytes: Vec<u64> = sizes.iter().map(|(_, bytes)| *bytes).collect();
         if bytes.iter().sum::<u64>() <= max {
@@ -287,14 +289,14 @@ impl Cold {
     }
 
     /// Everything in a file; `None` when it is gone.
-    fn items(&self, key: &Key, number: u32) -> Result<Option<Vec<Item>>> {
+    fn items(&self, key: &Key, number: u32) -> Result<Option<Vec<Prepared>>> {
         let tenants = self.tenants();
         let Some(info) = tenants.get(key).and_then(|tenant| tenant.files.get(&number)) else { return Ok(None) };
         self.segment(&info.header.user, key, number, info)?.items().map(Some)
     }
 
     /// Writes a file anew in its place; one without memories goes.
-    fn replace(&self, key: &Key, number: u32, model: Option<&str>, items: &[Item]) -> Result<()> {
+    fn replace(&self, key: &Key, number: u32, model: Option<&str>, items: &[Prepared]) -> Result<()> {
         let info = self.tenants().get(key).and_then(|tenant| tenant.files.get(&number)).cloned();
         let Some(Info { header, moving, .. }) = info else { return Ok(()) };
         if !items.is_empty() {
@@ -324,7 +326,7 @@ impl Cold {
         moving: bool,
         model: Option<&str>,
         replaces: Vec<u32>,
-        items: &[Item],
+        items: &[Prepared],
     ) -> Result<()> {
         let bytes = encode(user, model, replaces.clone(), items)?;
         let path = files::path(&self.dir, key, number, moving);

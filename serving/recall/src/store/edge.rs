@@ -173,6 +173,15 @@ impl Collection for Edge {
         self.write(Change::DeleteSource { user, kind, source, through }).await
     }
 
+    async fn forget(&self, user: &UserId, ids: &[Uuid]) -> Result<()> {
+        self.write(Change::Forget { user: user.clone(), ids: ids.to_vec() }).await
+    }
+
+    async fn before(&self, scope: &Scope, from: Option<Uuid>, limit: usize) -> Result<Page> {
+        let old = filter::all_within(scope);
+        self.read(move |shared| shared.scroll(old, from, limit, Parts::Payload)).await
+    }
+
     async fn page(&self, from: Option<Uuid>, limit: usize) -> Result<Page> {
         self.read(move |shared| shared.scroll(qdrant_edge::Filter::new(), from, limit, Parts::All)).await
     }

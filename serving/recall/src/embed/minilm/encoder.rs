@@ -90,6 +90,9 @@ impl Encoder {
     /// tokens beyond the last position are an error of candle.
     pub(super) fn embed(&self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
         let lengths: Vec<usize> = texts.iter().map(|ids| ids.len()).collect();
+        if lengths.iter().all(|length| *length == 0) {
+            return Ok(vec![vec![0.0; self.hidden]; texts.len()]);
+        }
         let mut tokens = self.tokens(texts)?;
         for layer in &self.layers {
             tokens = self.layer(layer, tokens, &lengths)?;
@@ -194,4 +197,92 @@ fn mean(rows: &[f32], hidden: usize) -> Vec<f32> {
         sum.iter_mut().for_each(|x| *x /= length);
     }
     sum
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use candle_core::D;
+    use candle_transformers::models::bert::BertModel;
+
+    use super::*;
+
+    fn config() -> Config {
+        let text = r#"{"vocab_size": 50, "hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+            "intermediate_size": 96, "hidden_act": "gelu", "hidden_dropout_prob": 0.0, "max_position_embeddings": 256,
+            "type_vocab_size": 2, "initializer_range": 0.02, "layer_norm_eps": 1e-12, "pad_token_id": 0,
+            "position_embedding_type": "absolute", "use_cache": false, "classifier_dropout": null,
+            "model_type": "bert"}"#;
+        serde_json::from_str(text).unwrap()
+    }
+
+    /// Random weights by the names of sentence-transformers.
+    fn weights(config: &Config) -> VarBuilder<'static> {
+        let (hidden, wide) = (config.hidden_size, config.intermediate_size);
+        let mut tensors = HashMap::new();
+        let mut add = |name: String, shape: &[usize]| {
+            tensors.insert(name, Tensor::randn(0.0_f32, 0.2, shape, &Device::Cpu).unwrap());
+        };
+        for (name, rows) in [("word", 50), ("position", 256), ("token_type", 2)] {
+            add(format!("embeddings.{name}_embeddings.weight"), &[rows, hidden]);
+        }
+        let mut norms = vec!["embeddings.LayerNorm".to_owned()];
+        for layer in 0..config.num_hidden_layers {
+            let of = format!("encoder.layer.{layer}");
+            for (name, to, from) in [
+                ("attention.self.query", hidden, hidden),
+                ("attention.self.key", hidden, hidden),
+                ("attention.self.value", hidden, hidden),
+                ("attention.output.dense", hidden, hidden),
+                ("intermediate.dense", wide, hidden),
+                ("output.dense", hidden, wide),
+            ] {
+                add(format!("{of}.{name}.weight"), &[to, from]);
+                add(format!("{of}.{name}.bias"), &[to]);
+            }
+            norms.extend([format!("{of}.attention.output.LayerNorm"), format!("{of}.output.LayerNorm")]);
+        }
+        for norm in norms {
+            add(format!("{norm}.weight"), &[hidden]);
+            add(format!("{norm}.bias"), &[hidden]);
+        }
+        VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu)
+    }
+
+    /// candle's own BERT, one text at a time.
+    fn expected(model: &BertModel, ids: &[u32]) -> Vec<f32> {
+        let ids = Tensor::new(ids, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+        let tokens = model.forward(&ids, &ids.zeros_like().unwrap(), None).unwrap();
+        let mean = tokens.mean(1).unwrap();
+        let length = mean.sqr().unwrap().sum_keepdim(D::Minus1).unwrap().sqrt().unwrap();
+        mean.broadcast_div(&length).unwrap().squeeze(0).unwrap().to_vec1().unwrap()
+    }
+
+    #[test]
+    fn vectors_are_those_of_candles_bert_however_texts_are_batched() {
+        let config = config();
+        let weights = weights(&config);
+        let (ours, theirs) =
+            (Encoder::load(&weights, &config).unwrap(), BertModel::load(weights, &config).unwrap());
+        let text = |length: u32| -> Vec<u32> { (0..length).map(|at| (at * 7 + length) % 50).collect() };
+        let texts = [1, 2, 3, 17, 40, 95, 96, 97, 200, 5].map(text);
+        let all: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+        let together = ours.embed(&all).unwrap();
+        for (ids, batched) in texts.iter().zip(&together) {
+            let alone = ours.embed(&[ids]).unwrap().remove(0);
+            for ((x, y), exact) in batched.iter().zip(&alone).zip(expected(&theirs, ids)) {
+                assert!((x - exact).abs() < 2e-5 && (y - exact).abs() < 2e-5, "{} tokens", ids.len());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_out_of_the_tables_is_an_error() {
+        let config = config();
+        let encoder = Encoder::load(&weights(&config), &config).unwrap();
+        assert!(encoder.embed(&[&[1, 50]]).is_err());
+        assert!(encoder.embed(&[&[1; 257]]).is_err());
+        assert!(encoder.embed(&[]).unwrap().is_empty());
+    }
 }
