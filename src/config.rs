@@ -17,6 +17,7 @@ pub(crate) struct Config {
     pub(crate) repair: Repair,
     pub(crate) limits: Limits,
     pub(crate) sql: Sql,
+    pub(crate) cold: Cold,
     pub(crate) arroyo: Arroyo,
 }
 
@@ -93,6 +94,16 @@ pub(crate) struct Sql {
     #[serde(with = "humantime_serde")]
     pub(crate) time_max: Duration,
     pub(crate) concurrent_max: usize,
+}
+
+/// What moves to the cold index of memories, and how large that may become.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Cold {
+    #[serde(with = "humantime_serde")]
+    pub(crate) retention: Duration,
+    pub(crate) user_max: ByteSize,
+    pub(crate) disk_max: ByteSize,
 }
 
 /// Where an Arroyo cluster is, and what it reaches; its token comes from the environment only.

@@ -11,8 +11,10 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use crave_connect::log::{EventLog, Offset, Stored, Topic};
-use crave_recall::{Embedder, LIMITS, Memory, MiniLm, Recall, SourceKind, models};
-use crave_schemas::{Admitted, Correct, Kind, Payload, Retract, UserId};
+use crave_recall::{
+    ColdOptions, Embedder, Embedders, LIMITS, Memory, MiniLm, Place, Recall, SourceKind, models,
+};
+use crave_schemas::{Admitted, Clock, Correct, Kind, Payload, Retract, UserId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -20,7 +22,7 @@ use super::{
     Node,
     position::{load, save},
 };
-use crate::home::Home;
+use crate::{config::Cold, home::Home};
 
 /// Bytes of a topic read at once.
 const READ_BYTES: usize = 256 << 10;
@@ -30,11 +32,13 @@ const WAIT: Duration = Duration::from_millis(200);
 const BATCH: usize = 64;
 /// Longest wait until all that came before is remembered.
 const CAUGHT_UP_MAX: Duration = Duration::from_secs(600);
+/// Pause between two looks for memories that are past their retention.
+const COOL_INTERVAL: Duration = Duration::from_secs(600);
 /// Longest pause after a failure.
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// Opens the index of a home, with the embedding model where it is there.
-pub(crate) async fn open(home: &Home) -> anyhow::Result<Recall> {
+pub(crate) async fn open(home: &Home, cold: &Cold) -> anyhow::Result<Recall> {
     let folder = home.models();
     let model = if models::is_present(&folder) {
         let loaded = tokio::task::spawn_blocking(move || MiniLm::load(&models::folder(&folder))).await?;
@@ -48,7 +52,14 @@ pub(crate) async fn open(home: &Home) -> anyhow::Result<Recall> {
     } else {
         None
     };
-    let recall = Recall::open(home.memories(), model).await.context("opening the memories")?;
+    let cold = ColdOptions {
+        retention: cold.retention,
+        user_bytes_max: cold.user_max.as_u64(),
+        bytes_max: cold.disk_max.as_u64(),
+        ..ColdOptions::new(home.memories().join("cold"))
+    };
+    let (place, embedders) = (Place::Folder(home.memories()), Embedders::new(model));
+    let recall = Recall::open_with(place, embedders, Some(cold)).await.context("opening the memories")?;
     tracing::info!(mode = %recall.mode().await, "memories");
     Ok(recall)
 }
@@ -66,6 +77,7 @@ impl Node {
             self.tasks.spawn(task.run(self.stop.subscribe()));
         }
         self.tasks.spawn(embed(recall.clone(), self.stop.subscribe()));
+        self.tasks.spawn(cool(recall.clone(), Arc::clone(&self.clock), self.stop.subscribe()));
     }
 
     /// Waits until nothing in the log is left to remember.
@@ -109,6 +121,24 @@ async fn embed(recall: Recall, stop: watch::Receiver<bool>) {
             Err(error) => {
                 tracing::warn!(%error, "embedding older memories failed; it is tried again at the next start");
                 return;
+            }
+        }
+    }
+}
+
+/// Moves what is past its retention to the cold index, until `stop`.
+async fn cool(recall: Recall, clock: Arc<dyn Clock>, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        // A command that ends by itself moves nothing.
+        let _ = tokio::time::timeout(COOL_INTERVAL, stop.wait_for(|stop| *stop)).await;
+        while !*stop.borrow() {
+            match recall.retire(clock.now()).await {
+                Ok(0) => break,
+                Ok(memories) => tracing::info!(memories, "old memories moved to the cold index"),
+                Err(error) => {
+                    tracing::warn!(%error, "old memories stay in the hot index; moving them is tried again");
+                    break;
+                }
             }
         }
     }

@@ -66,7 +66,7 @@ impl Operator {
             return Ok(server);
         }
         let mut node = Node::start(home, &config.one_shot(), &Part::ALL).await?;
-        let recall = open_memories(home).await?;
+        let recall = open_memories(home, &config.cold).await?;
         let citations = Citations::open(&home.insights()).await?;
         let conversations = Conversations::open(&home.conversations()).await?;
         let memories = Memories::new(Some(recall.clone()), conversations, citations);

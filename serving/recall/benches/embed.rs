@@ -6,7 +6,12 @@
 //! ```
 //!
 //! `--texts` writes the texts, and the vectors of a few, for a peer to embed the same. Nothing is asserted.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_precision_loss, reason = "a measurement ends by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_precision_loss,
+    reason = "a measurement ends by panicking"
+)]
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -33,12 +38,15 @@ fn main() {
     let notes: Vec<String> = NOTES
         .iter()
         .flat_map(|file| file.lines())
-        .filter_map(|line| Some(line.strip_prefix('#').map_or(line, |_| "").split_once('|')?.1.trim().to_owned()))
+        .filter_map(|line| {
+            Some(line.strip_prefix('#').map_or(line, |_| "").split_once('|')?.1.trim().to_owned())
+        })
         .collect();
     let passages = notes.chunks_exact(PASSAGE_NOTES).map(|notes| notes.join(" ")).collect();
     let mut report = Vec::new();
     for (name, texts) in [("notes", notes.clone()), ("passages", passages)] {
-        let tokens: usize = texts.iter().map(|text| tokenizer.encode(text.as_str(), true).unwrap().len()).sum();
+        let tokens: usize =
+            texts.iter().map(|text| tokenizer.encode(text.as_str(), true).unwrap().len()).sum();
         let mut best = f64::INFINITY;
         let mut first = Vec::new();
         for run in 0..=runs {
@@ -81,7 +89,11 @@ fn main() {
         let number = |name: &str| row[name].as_f64().unwrap();
         let (n, tokens) = (row["n"].as_u64().unwrap(), row["tokens"].as_u64().unwrap());
         let name = row["texts"].as_str().unwrap();
-        println!("{name:<10} {n:>7} {tokens:>9} {:>10.0} {:>10.0}", number("texts_per_s"), number("tokens_per_s"));
+        println!(
+            "{name:<10} {n:>7} {tokens:>9} {:>10.0} {:>10.0}",
+            number("texts_per_s"),
+            number("tokens_per_s")
+        );
     }
     println!("a question: p50 {} ms, p99 {} ms", question["p50_ms"], question["p99_ms"]);
 }

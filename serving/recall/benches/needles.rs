@@ -6,7 +6,12 @@
 //! ```
 //!
 //! `--minilm` embeds with the real model instead of the hashed words of the tests. Nothing is asserted.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_precision_loss, reason = "a measurement ends by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_precision_loss,
+    reason = "a measurement ends by panicking"
+)]
 #![allow(dead_code, unreachable_pub, reason = "shared with the tests, and not all of it is used here")]
 
 #[path = "../tests/recall/support/hashed.rs"]
@@ -47,7 +52,11 @@ fn main() {
         println!("{:<6} {hot:>10} {cold:>10} {bytes:>12}", year + 1);
     }
     println!("\n{:<22} {:>9} {:>12} {:>9}", "recall@5", "tiered", "not evicted", "ratio");
-    for (name, [tiered, whole]) in [("all", found.recall(|_| true)), ("naming the month", found.recall(|named| named)), ("naming no time", found.recall(|named| !named))] {
+    for (name, [tiered, whole]) in [
+        ("all", found.recall(|_| true)),
+        ("naming the month", found.recall(|named| named)),
+        ("naming no time", found.recall(|named| !named)),
+    ] {
         println!("{name:<22} {tiered:>9.3} {whole:>12.3} {:>9.3}", tiered / whole);
     }
     let [tiered, whole] = found.p50_ms;

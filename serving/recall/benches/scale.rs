@@ -8,7 +8,12 @@
 //!
 //! `--dir` keeps the index, and takes it up again where it is there. Vectors are drawn around random centres, so no model
 //! is needed and a question's vector costs nothing: times are without embedding it. Nothing is asserted.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_precision_loss, reason = "a measurement ends by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_precision_loss,
+    reason = "a measurement ends by panicking"
+)]
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -18,7 +23,9 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use crave_recall::{Embedder, Memory, Model, Recall, Result, SearchOptions, SourceKind, Stage, Stages, Weights};
+use crave_recall::{
+    Embedder, Memory, Model, Recall, Result, SearchOptions, SourceKind, Stage, Stages, Weights,
+};
 use crave_schemas::UserId;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
@@ -159,8 +166,7 @@ async fn measure(shape: &Shape, dir: &Path) -> Value {
     };
     let mut deciles = Vec::new();
     for decile in 0..10 {
-        let ranks: Vec<usize> =
-            (shape.users * decile / 10 + 1..=shape.users * (decile + 1) / 10).collect();
+        let ranks: Vec<usize> = (shape.users * decile / 10 + 1..=shape.users * (decile + 1) / 10).collect();
         let times = searches(&recall, &ranks, decile as u64).await;
         deciles.push(row(&format!("decile {}", decile + 1), &ranks, &sizes, times));
     }
@@ -190,7 +196,9 @@ async fn build(recall: &Recall, sizes: &[usize]) -> Value {
             tokio::spawn(async move {
                 loop {
                     let at = next.fetch_add(BATCH, Ordering::Relaxed);
-                    let Some(batch) = all.get(at..all.len().min(at + BATCH)).filter(|batch| !batch.is_empty()) else {
+                    let Some(batch) =
+                        all.get(at..all.len().min(at + BATCH)).filter(|batch| !batch.is_empty())
+                    else {
                         return;
                     };
                     recall.upsert(batch.iter().map(|(rank, n)| memory(*rank, *n)).collect()).await.unwrap();
@@ -357,16 +365,20 @@ fn table(report: &Value) {
         let built = &report["built"];
         println!(
             "written at {:.0} memories/s in {:.0} s, optimised in {:.0} s",
-            number(&built["memories_per_s"]), number(&built["write_s"]), number(&built["optimise_s"])
+            number(&built["memories_per_s"]),
+            number(&built["write_s"]),
+            number(&built["optimise_s"])
         );
     }
     println!(
         "{:.0} bytes of anonymous memory and {:.0} bytes of disk a memory",
-        number(&report["anonymous_bytes_per_memory"]), number(&report["disk_bytes_per_memory"])
+        number(&report["anonymous_bytes_per_memory"]),
+        number(&report["disk_bytes_per_memory"])
     );
     println!(
         "recall@10 {:.4} of {} people above the scan; {} of 100 rankings changed by foreign memories",
-        number(&report["recall_at_10"]["recall"]), report["recall_at_10"]["people"],
+        number(&report["recall_at_10"]["recall"]),
+        report["recall_at_10"]["people"],
         report["rankings_changed_by_foreign_memories"]
     );
     let busy = &report["busy"];
@@ -375,13 +387,19 @@ fn table(report: &Value) {
         for row in rows.as_array().unwrap() {
             println!(
                 "{:<15} {:>9} {:>9} {:>9.2} {:>9.2} {:>9.2}",
-                row["who"].as_str().unwrap(), row["smallest"], row["largest"],
-                number(&row["p50_ms"]), number(&row["p99_ms"]), number(&row["max_ms"])
+                row["who"].as_str().unwrap(),
+                row["smallest"],
+                row["largest"],
+                number(&row["p50_ms"]),
+                number(&row["p99_ms"]),
+                number(&row["max_ms"])
             );
         }
     }
     println!(
         "\nmeanwhile {:.0} memories/s were written and the index was optimised {} times in {:.0} s",
-        number(&busy["written_per_s"]), busy["optimised"], number(&busy["seconds"])
+        number(&busy["written_per_s"]),
+        busy["optimised"],
+        number(&busy["seconds"])
     );
 }

@@ -176,7 +176,14 @@ pub(crate) async fn candidates(
         nearest(meaning.clone().map(Near::Meaning)),
         nearest(words.clone().map(Near::Words)),
     )?;
-    let back = Back { cold, user, meaning: meaning.as_ref(), model: collection.model(), words: words.as_ref(), scope };
+    let back = Back {
+        cold,
+        user,
+        meaning: meaning.as_ref(),
+        model: collection.model(),
+        words: words.as_ref(),
+        scope,
+    };
     let hot = || by_meaning.iter().chain(&by_words).map(|point| back.scores(point));
     if looks_back(&wanted, roster.span(), hot(), words.as_ref().map_or(&[], |words| &words.values)) {
         (by_meaning, by_words) = back.merged(by_meaning, by_words, limit).await?;
@@ -238,9 +245,7 @@ fn looks_back(
         return false;
     }
     match &wanted.asked.period {
-        Some(period) => {
-            period.since.timestamp_micros() < newest && oldest <= period.until.timestamp_micros()
-        }
+        Some(period) => period.since.timestamp_micros() < newest && oldest <= period.until.timestamp_micros(),
         None => {
             wanted.asked.names_time()
                 || wanted.scope.until.is_some()
@@ -291,7 +296,12 @@ impl Back<'_> {
     }
 
     /// The best `limit` by meaning and by words of both indexes.
-    async fn merged(&self, meaning: Vec<Point>, words: Vec<Point>, limit: usize) -> Result<(Vec<Point>, Vec<Point>)> {
+    async fn merged(
+        &self,
+        meaning: Vec<Point>,
+        words: Vec<Point>,
+        limit: usize,
+    ) -> Result<(Vec<Point>, Vec<Point>)> {
         let old = self.read(move |cold, user, sought| cold.search(user, sought), limit).await?;
         let mut all: HashMap<Uuid, Point> = HashMap::new();
         for point in meaning.into_iter().chain(words).chain(old) {
@@ -393,7 +403,8 @@ mod tests {
         for (query, scope, span, hot, expected) in table {
             let asked = Asked::read(query, now, 0);
             let stages = Stages::default();
-            let wanted = Wanted { query, asked: &asked, weights: &weights, meaning: None, scope, limit: 9, stages };
+            let wanted =
+                Wanted { query, asked: &asked, weights: &weights, meaning: None, scope, limit: 9, stages };
             assert_eq!(looks_back(&wanted, span, hot.clone().into_iter(), &idf), expected, "{query} {hot:?}");
         }
     }

@@ -63,7 +63,12 @@ impl ColdOptions {
     /// 400 days, so that the same season of last year is hot; 64 MiB a person (about 100,000 notes); 64 GiB in all.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), retention: Duration::from_secs(400 * 86_400), user_bytes_max: 64 << 20, bytes_max: 64 << 30 }
+        Self {
+            folder: folder.into(),
+            retention: Duration::from_secs(400 * 86_400),
+            user_bytes_max: 64 << 20,
+            bytes_max: 64 << 30,
+        }
     }
 }
 
@@ -188,7 +193,9 @@ impl Cold {
                 if roster.get(entry.id).is_none_or(|other| other.revision <= entry.revision) {
                     roster.entries.insert(entry.id, (*number, *entry));
                 }
-                roster.words.add_words(segment::pairs(segment::words_of(&entries, at, &words)).map(|(word, _)| word));
+                roster
+                    .words
+                    .add_words(segment::pairs(segment::words_of(&entries, at, &words)).map(|(word, _)| word));
             }
         }
         let roster = Arc::new(roster);
@@ -214,7 +221,8 @@ impl Cold {
             // A file that was replaced since the roster was read: what it holds now is in the next answer.
             let Some(info) = tenants.get(&key).and_then(|tenant| tenant.files.get(&number)) else { continue };
             let mut file = self.segment(user, &key, number, info)?;
-            let now: HashMap<Uuid, Entry> = file.entries()?.into_iter().map(|entry| (entry.id, entry)).collect();
+            let now: HashMap<Uuid, Entry> =
+                file.entries()?.into_iter().map(|entry| (entry.id, entry)).collect();
             entries.retain_mut(|entry| now.get(&entry.id).map(|now| *entry = *now).is_some());
             // In the order of the blocks, so that each is read once.
             entries.sort_by_key(|entry| (entry.block, entry.offset));
@@ -249,7 +257,10 @@ impl Cold {
         let path = files::path(&self.dir, key, number, info.moving);
         let file = Segment::open(&path)?;
         if file.header.user != *user {
-            tracing::error!(invariant = "RC-2", "a file of cold memories is another tenant's; it was withheld");
+            tracing::error!(
+                invariant = "RC-2",
+                "a file of cold memories is another tenant's; it was withheld"
+            );
             return Err(Error::ColdBroken { path, why: "it belongs to somebody else".to_owned() });
         }
         Ok(file)

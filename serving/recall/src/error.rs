@@ -140,9 +140,10 @@ impl Error {
             Self::ModelMissing { .. } | Self::Fetch(_) | Self::InUse { .. } | Self::Closed => {
                 ErrorKind::Unavailable
             }
-            Self::ModelBroken { .. } | Self::Hash { .. } | Self::IndexBroken { .. } | Self::ColdBroken { .. } => {
-                ErrorKind::Corrupt
-            },
+            Self::ModelBroken { .. }
+            | Self::Hash { .. }
+            | Self::IndexBroken { .. }
+            | Self::ColdBroken { .. } => ErrorKind::Corrupt,
             Self::Io { .. } | Self::Embed(_) | Self::Labels(_) | Self::Engine(_) => ErrorKind::Internal,
         }
     }

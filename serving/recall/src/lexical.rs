@@ -151,7 +151,8 @@ mod tests {
 
     #[test]
     fn counts_in_two_parts_are_those_of_the_whole() {
-        let documents = [&[(1, 1.0), (2, 1.0)][..], &[(1, 1.0)], &[(3, 1.0)], &[(1, 1.0), (3, 1.0)]].map(vector);
+        let documents =
+            [&[(1, 1.0), (2, 1.0)][..], &[(1, 1.0)], &[(3, 1.0)], &[(1, 1.0), (3, 1.0)]].map(vector);
         let count = |documents: &[SparseVector]| {
             let mut stats = WordStats::default();
             documents.iter().for_each(|document| stats.add(document));

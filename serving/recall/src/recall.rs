@@ -151,7 +151,8 @@ impl Recall {
         };
         let first = embedders.chosen().map_or_else(Model::minilm, |chosen| chosen.model().clone());
         let cold = move || cold.map_or_else(|| Ok(Cold::none()), Cold::open);
-        let cold = tokio::task::spawn_blocking(cold).await.map_err(|error| Error::Engine(error.to_string()))??;
+        let cold =
+            tokio::task::spawn_blocking(cold).await.map_err(|error| Error::Engine(error.to_string()))??;
         let inner = Inner {
             collections: Collections::open(catalogue, &first).await?,
             cold: Arc::new(cold),
@@ -262,7 +263,8 @@ impl Recall {
             // Another model may have taken over while the question was embedded.
             if *collection.model() == live.model {
                 let (cold, lexical, counts) = (&inner.cold, &inner.lexical, &inner.words);
-                break candidates(&Sources { collection: &*collection, cold, lexical, counts }, user, wanted).await?;
+                break candidates(&Sources { collection: &*collection, cold, lexical, counts }, user, wanted)
+                    .await?;
             }
         };
         let candidates = found.into_iter().map(|one| candidate(one, &options.emotions)).collect();
@@ -444,7 +446,8 @@ impl Recall {
         let live = collections.live().await;
         let (memories, awaiting_embedding) = live.totals().await?;
         let (cold, model) = (Arc::clone(&self.inner.cold), tag(live.model()));
-        let (totals, lacking) = off_thread(&cold, move |cold| Ok((cold.totals(), cold.lacking(&model)))).await?;
+        let (totals, lacking) =
+            off_thread(&cold, move |cold| Ok((cold.totals(), cold.lacking(&model)))).await?;
         Ok(Status {
             mode,
             memories,

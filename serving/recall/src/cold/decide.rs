@@ -17,8 +17,7 @@ pub(super) struct Size {
 
 /// The small files that become one, oldest first; none while there are few of them.
 pub(super) fn merged(files: &[Size]) -> Vec<u32> {
-    let is_small =
-        |file: &&Size| file.memories <= FILE_MEMORIES_MAX / 2 && file.bytes <= FILE_BYTES_MAX / 2;
+    let is_small = |file: &&Size| file.memories <= FILE_MEMORIES_MAX / 2 && file.bytes <= FILE_BYTES_MAX / 2;
     let small: Vec<&Size> = files.iter().filter(is_small).collect();
     if small.len() < SMALL_FILES_MAX {
         return Vec::new();

@@ -120,7 +120,8 @@ pub(crate) fn hash_of(memory: &Memory) -> u64 {
     // The same attributes in another order count as others, which costs a needless write.
     let attributes = serde_json::to_vec(&memory.attributes).unwrap_or_default();
     let hash = Sha256::new().chain_update(memory.event_time.timestamp_micros().to_le_bytes());
-    let hash = hash.chain_update((memory.text.len() as u64).to_le_bytes()).chain_update(memory.text.as_bytes());
+    let hash =
+        hash.chain_update((memory.text.len() as u64).to_le_bytes()).chain_update(memory.text.as_bytes());
     short(hash.chain_update(attributes))
 }
 
@@ -152,7 +153,12 @@ mod tests {
 
     #[test]
     fn pinned_and_weighty_memories_are_kept() {
-        let table = [(None, None, false), (Some(0.79), None, false), (Some(0.8), None, true), (Some(0.1), Some(true), true)];
+        let table = [
+            (None, None, false),
+            (Some(0.79), None, false),
+            (Some(0.8), None, true),
+            (Some(0.1), Some(true), true),
+        ];
         for (importance, pinned, kept) in table {
             let mut memory =
                 Memory::new(UserId::new("u").unwrap(), SourceKind::Note, "s", DateTime::UNIX_EPOCH, "x");

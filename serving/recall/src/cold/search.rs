@@ -53,7 +53,12 @@ impl Cold {
     }
 
     /// The person's memories with these ids and their vectors, of those within the scope.
-    pub(crate) fn neighbours(&self, user: &UserId, ids: &[Uuid], sought: &Sought<'_>) -> Result<Vec<Prepared>> {
+    pub(crate) fn neighbours(
+        &self,
+        user: &UserId,
+        ids: &[Uuid],
+        sought: &Sought<'_>,
+    ) -> Result<Vec<Prepared>> {
         let roster = self.roster(user)?;
         let (key, tenants) = (key(user), self.tenants());
         let Some(tenant) = tenants.get(&key) else { return Ok(Vec::new()) };
@@ -87,7 +92,13 @@ impl Cold {
 }
 
 /// The meaning of the memory at `at`, where the model that made it is the question's.
-fn meaning_of(file: &Segment, meanings: &[u8], at: usize, entry: &Entry, sought: &Sought<'_>) -> Option<Vec<f32>> {
+fn meaning_of(
+    file: &Segment,
+    meanings: &[u8],
+    at: usize,
+    entry: &Entry,
+    sought: &Sought<'_>,
+) -> Option<Vec<f32>> {
     comparable(file, sought)?;
     dense(meanings, at, file.header.dimension, entry)
 }
@@ -148,7 +159,9 @@ fn best(found: &mut Vec<Found>, limit: usize) {
         let revision = newest.entry(one.entry.id).or_insert(one.entry.revision);
         *revision = one.entry.revision.max(*revision);
     }
-    found.retain(|one| newest.get(&one.entry.id) == Some(&one.entry.revision) && newest.remove(&one.entry.id).is_some());
+    found.retain(|one| {
+        newest.get(&one.entry.id) == Some(&one.entry.revision) && newest.remove(&one.entry.id).is_some()
+    });
     let mut chosen = vec![false; found.len()];
     choose(found, limit, |one| one.cosine, &mut chosen);
     choose(found, limit, |one| Some(one.bm25).filter(|bm25| *bm25 > 0.0), &mut chosen);

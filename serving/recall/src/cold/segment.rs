@@ -141,7 +141,8 @@ fn close(block: &mut Vec<u8>, texts: &mut Vec<u8>) -> Result<()> {
 }
 
 fn small(length: usize) -> Result<u32> {
-    u32::try_from(length).map_err(|_| Error::invalid("memories", "are too many for one file of cold memories"))
+    u32::try_from(length)
+        .map_err(|_| Error::invalid("memories", "are too many for one file of cold memories"))
 }
 
 fn crc(bytes: &[u8]) -> u32 {
@@ -227,7 +228,8 @@ impl Segment {
         let before: u64 = self.header.sections.iter().take(TEXTS).map(|section| section.bytes).sum();
         let mut lengths = [0; 12];
         self.read_at(self.start + before + u64::from(at), &mut lengths)?;
-        let number = |at: usize| lengths.get(at..at + 4).and_then(|four| four.try_into().ok()).map(u32::from_le_bytes);
+        let number =
+            |at: usize| lengths.get(at..at + 4).and_then(|four| four.try_into().ok()).map(u32::from_le_bytes);
         let [deflated, raw, sum] = [0, 4, 8].map(|at| number(at).unwrap_or(u32::MAX));
         if u64::from(at) + 12 + u64::from(deflated) > texts || raw as usize > BLOCK_BYTES_MAX {
             return Err(broken(&self.path, "a block of texts has an impossible length"));
@@ -320,7 +322,12 @@ pub(super) fn sparse(bytes: &[u8]) -> Option<SparseVector> {
 }
 
 /// The scale and the bytes of the meaning of the memory at `at`; `None` where it has none.
-pub(super) fn packed<'a>(meanings: &'a [u8], at: usize, dimension: usize, entry: &Entry) -> Option<(f32, &'a [u8])> {
+pub(super) fn packed<'a>(
+    meanings: &'a [u8],
+    at: usize,
+    dimension: usize,
+    entry: &Entry,
+) -> Option<(f32, &'a [u8])> {
     let begin = at.checked_mul(4 + dimension)?;
     let (scale, bytes) = meanings.get(begin..begin + 4 + dimension)?.split_at_checked(4)?;
     entry.meant.then_some((f32::from_le_bytes(scale.try_into().ok()?), bytes))

@@ -21,7 +21,8 @@ fn user(name: &str) -> UserId {
 /// A note `days` after 2020, with a meaning and words of its own.
 fn item(owner: &str, source: &str, revision: u32, days: i64) -> Prepared {
     let time = DateTime::from_timestamp(1_577_836_800, 0).unwrap() + TimeDelta::days(days);
-    let memory = Memory::new(user(owner), SourceKind::Note, source, time, format!("text of {source} {revision}"));
+    let memory =
+        Memory::new(user(owner), SourceKind::Note, source, time, format!("text of {source} {revision}"));
     let seed = memory.id().0.as_u128().wrapping_add(revision.into());
     let number = |at: u32| ((seed >> (at * 8)) & 0xff) as f32 / 255.0 - 0.5;
     let dense: Vec<f32> = (0..8).map(number).collect();
@@ -92,7 +93,8 @@ fn what_moves_is_found_with_its_vectors_by_its_person_alone() {
 fn a_move_that_was_cut_off_is_told_and_ended_after_the_next_opening() {
     let dir = tempfile::tempdir().unwrap();
     let cold = open(dir.path());
-    let begun = cold.begin(&user("ada"), MODEL, vec![item("ada", "e1", 0, 1), item("ada", "e2", 0, 2)]).unwrap();
+    let begun =
+        cold.begin(&user("ada"), MODEL, vec![item("ada", "e1", 0, 1), item("ada", "e2", 0, 2)]).unwrap();
     drop(cold);
     fs::write(files_of(dir.path())[0].with_extension("tmp"), "half").unwrap();
     let cold = open(dir.path());

@@ -62,7 +62,11 @@ impl Cold {
             for (number, info) in tenant.files.iter().filter(|(_, info)| info.moving) {
                 let user = info.header.user.clone();
                 let entries = self.segment(&user, key, *number, info)?.entries()?;
-                pending.push(Move { user, ids: entries.iter().map(|entry| entry.id).collect(), number: *number });
+                pending.push(Move {
+                    user,
+                    ids: entries.iter().map(|entry| entry.id).collect(),
+                    number: *number,
+                });
             }
         }
         Ok(pending)
@@ -76,7 +80,8 @@ impl Cold {
             let mut tenants = self.tenants_mut();
             let file = tenants.get_mut(&key).and_then(|tenant| tenant.files.get_mut(&done.number));
             if let Some(info) = file.filter(|info| info.moving) {
-                let [from, to] = [true, false].map(|moving| files::path(&self.dir, &key, done.number, moving));
+                let [from, to] =
+                    [true, false].map(|moving| files::path(&self.dir, &key, done.number, moving));
                 files::rename(&from, &to)?;
                 info.moving = false;
             }
@@ -87,7 +92,13 @@ impl Cold {
     }
 
     /// Deletes what was made from a source, up to a revision.
-    pub(crate) fn delete_source(&self, user: &UserId, kind: SourceKind, source_id: &str, through: u32) -> Result<()> {
+    pub(crate) fn delete_source(
+        &self,
+        user: &UserId,
+        kind: SourceKind,
+        source_id: &str,
+        through: u32,
+    ) -> Result<()> {
         if !self.has(user) {
             return Ok(());
         }
@@ -102,7 +113,11 @@ impl Cold {
             .collect();
         // The hash may be another source's too.
         let from = |memory: &Memory| memory.source_kind == kind && memory.source_id == source_id;
-        let doomed = self.get(user, &like)?.iter().filter(|memory| from(memory)).map(|memory| (memory.id().0, through));
+        let doomed = self
+            .get(user, &like)?
+            .iter()
+            .filter(|memory| from(memory))
+            .map(|memory| (memory.id().0, through));
         self.remove(user, &doomed.collect())
     }
 
@@ -211,12 +226,18 @@ impl Cold {
     fn merge(&self, user: &UserId, key: &Key) -> Result<()> {
         let (chosen, model) = {
             let tenants = self.tenants();
-            let Some(tenant) = tenants.get(key).filter(|tenant| tenant.broken.is_none()) else { return Ok(()) };
+            let Some(tenant) = tenants.get(key).filter(|tenant| tenant.broken.is_none()) else {
+                return Ok(());
+            };
             // Those of the newest one's model: vectors of two are never in one file.
             let model = tenant.files.values().next_back().and_then(|info| info.header.model.clone());
             let same = tenant.files.iter().filter(|(_, info)| info.header.model == model && !info.moving);
             let sizes: Vec<Size> = same
-                .map(|(number, info)| Size { number: *number, memories: info.header.memories, bytes: info.bytes })
+                .map(|(number, info)| Size {
+                    number: *number,
+                    memories: info.header.memories,
+                    bytes: info.bytes,
+                })
                 .collect();
             (decide::merged(&sizes), model)
         };
@@ -236,13 +257,16 @@ impl Cold {
 
     /// Drops the least important memories while the person, and while everybody together, has too many bytes.
     fn make_room(&self, key: &Key) -> Result<()> {
-        let Some(ColdOptions { user_bytes_max: max, bytes_max, .. }) = self.options.as_ref() else { return Ok(()) };
+        let Some(ColdOptions { user_bytes_max: max, bytes_max, .. }) = self.options.as_ref() else {
+            return Ok(());
+        };
         let (max, bytes_max) = (*max, *bytes_max);
         if self.tenants().get(key).is_some_and(|tenant| tenant.bytes() > max) {
             self.trim(key, max - max / SPARE)?;
         }
         let max = bytes_max;
-        let sizes: Vec<(Key, u64)> = self.tenants().iter().map(|(key, tenant)| (*key, tenant.bytes())).collect();
+        let sizes: Vec<(Key, u64)> =
+            self.tenants().iter().map(|(key, tenant)| (*key, tenant.bytes())).collect();
         let bytes: Vec<u64> = sizes.iter().map(|(_, bytes)| *bytes).collect();
         if bytes.iter().sum::<u64>() <= max {
             return Ok(());
@@ -259,7 +283,9 @@ impl Cold {
         for _ in 0..TRIMS_MAX {
             let (user, bytes) = {
                 let tenants = self.tenants();
-                let Some(tenant) = tenants.get(key).filter(|tenant| tenant.broken.is_none()) else { return Ok(()) };
+                let Some(tenant) = tenants.get(key).filter(|tenant| tenant.broken.is_none()) else {
+                    return Ok(());
+                };
                 (tenant.files.values().next().map(|info| info.header.user.clone()), tenant.bytes())
             };
             let (Some(user), Some(over)) = (user, bytes.checked_sub(target).filter(|over| *over > 0)) else {
@@ -282,7 +308,8 @@ impl Cold {
                 return Ok(());
             }
             tracing::info!(memories = places.len(), "cold memories were dropped for room");
-            let doomed = places.iter().filter_map(|at| free.get(*at)).map(|(id, revision, _)| (*id, *revision));
+            let doomed =
+                places.iter().filter_map(|at| free.get(*at)).map(|(id, revision, _)| (*id, *revision));
             self.remove(&user, &doomed.collect())?;
         }
         Ok(())
@@ -291,7 +318,9 @@ impl Cold {
     /// Everything in a file; `None` when it is gone.
     fn items(&self, key: &Key, number: u32) -> Result<Option<Vec<Prepared>>> {
         let tenants = self.tenants();
-        let Some(info) = tenants.get(key).and_then(|tenant| tenant.files.get(&number)) else { return Ok(None) };
+        let Some(info) = tenants.get(key).and_then(|tenant| tenant.files.get(&number)) else {
+            return Ok(None);
+        };
         self.segment(&info.header.user, key, number, info)?.items().map(Some)
     }
 

@@ -65,7 +65,9 @@ fn retired(now: DateTime<Utc>, retention: std::time::Duration) -> Option<DateTim
 }
 
 /// The revisions of memories, by person.
-pub(super) fn revisions<'a>(memories: impl Iterator<Item = &'a Memory>) -> HashMap<UserId, HashMap<Uuid, u32>> {
+pub(super) fn revisions<'a>(
+    memories: impl Iterator<Item = &'a Memory>,
+) -> HashMap<UserId, HashMap<Uuid, u32>> {
     let mut revisions: HashMap<UserId, HashMap<Uuid, u32>> = HashMap::new();
     for memory in memories {
         let mine = revisions.entry(memory.user_id.clone()).or_default();
@@ -159,10 +161,19 @@ impl Inner {
         if cold.is_empty() {
             return Ok(());
         }
-        off_thread(&self.cold, move |index| cold.iter().try_for_each(|(user, ids)| index.supersede(user, ids))).await
+        off_thread(&self.cold, move |index| {
+            cold.iter().try_for_each(|(user, ids)| index.supersede(user, ids))
+        })
+        .await
     }
 
-    pub(super) async fn delete_cold(&self, user: &UserId, kind: SourceKind, source: &str, through: u32) -> Result<()> {
+    pub(super) async fn delete_cold(
+        &self,
+        user: &UserId,
+        kind: SourceKind,
+        source: &str,
+        through: u32,
+    ) -> Result<()> {
         if !self.cold.has(user) {
             return Ok(());
         }
@@ -185,7 +196,12 @@ impl Inner {
     }
 
     /// What was found hot, with those of `ids` that are cold.
-    pub(super) async fn with_cold(&self, user: &UserId, ids: Vec<Uuid>, hot: Vec<Memory>) -> Result<Vec<Memory>> {
+    pub(super) async fn with_cold(
+        &self,
+        user: &UserId,
+        ids: Vec<Uuid>,
+        hot: Vec<Memory>,
+    ) -> Result<Vec<Memory>> {
         if !self.cold.has(user) {
             return Ok(hot);
         }
@@ -220,16 +236,14 @@ impl Inner {
             let end = all.keys().nth(limit).copied();
             let next = end.into_iter().chain(next).min();
             let page = all.into_iter().take(limit);
-            let (mut memories, old): (Vec<Memory>, Vec<Uuid>) = page.fold(
-                (Vec::new(), Vec::new()),
-                |(mut memories, mut old), (id, memory)| {
+            let (mut memories, old): (Vec<Memory>, Vec<Uuid>) =
+                page.fold((Vec::new(), Vec::new()), |(mut memories, mut old), (id, memory)| {
                     match memory {
                         Some(memory) => memories.push(memory),
                         None => old.push(id.0),
                     }
                     (memories, old)
-                },
-            );
+                });
             memories.extend(cold.get(&user, &old)?);
             memories.sort_by_key(Memory::id);
             Ok((memories, next))

@@ -99,7 +99,8 @@ impl Recall {
         let inner = &self.inner;
         loop {
             let (model, from) = (tag(embedder.model()), *after);
-            let Some(awaiting) = off_thread(&inner.cold, move |cold| cold.awaiting(&model, from)).await? else {
+            let Some(awaiting) = off_thread(&inner.cold, move |cold| cold.awaiting(&model, from)).await?
+            else {
                 *after = None;
                 return Ok(0);
             };
@@ -109,7 +110,9 @@ impl Recall {
             let (ids, texts): (Vec<Uuid>, Vec<String>) =
                 may.map(|(memory, _)| (memory.id().0, memory.embedded())).unzip();
             let mut meanings = HashMap::with_capacity(ids.len());
-            for (ids, texts) in ids.chunks(LIMITS.upsert_memories_max).zip(texts.chunks(LIMITS.upsert_memories_max)) {
+            for (ids, texts) in
+                ids.chunks(LIMITS.upsert_memories_max).zip(texts.chunks(LIMITS.upsert_memories_max))
+            {
                 let vectors = vectors(embedder, texts).await?;
                 meanings.extend(ids.iter().zip(vectors).filter_map(|(id, vector)| Some((*id, vector?))));
             }

@@ -96,7 +96,8 @@ async fn what_is_old_moves_and_is_found_when_asked_for() {
 async fn a_replay_from_zero_brings_nothing_twice_and_nothing_back() {
     let dir = tempfile::tempdir().unwrap();
     let recall = Recall::open(dir.path(), hashed()).await.unwrap();
-    let all: Vec<Memory> = (0..20).map(|n| old("ada", &format!("o{n}"), &format!("fudge number {n}"))).collect();
+    let all: Vec<Memory> =
+        (0..20).map(|n| old("ada", &format!("o{n}"), &format!("fudge number {n}"))).collect();
     recall.upsert(all.clone()).await.unwrap();
     assert_eq!(retire(&recall).await, 20);
     recall.delete_source(&user("ada"), SourceKind::Note, "o3", None).await.unwrap();
@@ -129,16 +130,26 @@ async fn erasing_and_deleting_leave_no_byte_of_what_was_cold() {
     let recall = Recall::open(dir.path(), hashed()).await.unwrap();
     let doomed = (0..30).map(|n| old("doomedperson", &format!("src-doomed-{n}"), CANARY)).collect();
     recall.upsert(doomed).await.unwrap();
-    recall.upsert(vec![old("other", "e1", "marzipan"), old("other", "e2", "secretword pudding")]).await.unwrap();
+    recall
+        .upsert(vec![old("other", "e1", "marzipan"), old("other", "e2", "secretword pudding")])
+        .await
+        .unwrap();
     retire(&recall).await;
     recall.scrub().await.unwrap();
-    let cold: Vec<_> = files(dir.path()).into_iter().filter(|path| path.extension().is_some_and(|e| e == "seg")).collect();
+    let cold: Vec<_> =
+        files(dir.path()).into_iter().filter(|path| path.extension().is_some_and(|e| e == "seg")).collect();
     assert_eq!(cold.len(), 2);
-    assert!(!files_with(&dir.path().join("cold"), &["doomedperson"]).is_empty(), "nothing to be found even before");
+    assert!(
+        !files_with(&dir.path().join("cold"), &["doomedperson"]).is_empty(),
+        "nothing to be found even before"
+    );
     assert!(files_with(dir.path(), &[CANARY]).is_empty(), "the hot index holds what moved still");
     recall.delete_source(&user("other"), SourceKind::Note, "e2", None).await.unwrap();
     recall.erase_user(&user("doomedperson")).await.unwrap();
-    assert_eq!(files_with(dir.path(), &[CANARY, "doomedperson", "src-doomed"]), Vec::<std::path::PathBuf>::new());
+    assert_eq!(
+        files_with(dir.path(), &[CANARY, "doomedperson", "src-doomed"]),
+        Vec::<std::path::PathBuf>::new()
+    );
     assert_eq!(files(&dir.path().join("cold")).len(), 1);
     assert_eq!(recall.count(&user("doomedperson")).await.unwrap(), 0);
     assert_eq!(ask(&recall, "other", "pudding").await, Vec::<String>::new());
@@ -149,7 +160,10 @@ async fn erasing_and_deleting_leave_no_byte_of_what_was_cold() {
 async fn a_new_model_embeds_what_is_cold_anew_and_a_deletion_meanwhile_holds() {
     let dir = tempfile::tempdir().unwrap();
     let recall = Recall::open(dir.path(), hashed()).await.unwrap();
-    recall.upsert((0..10).map(|n| old("ada", &format!("o{n}"), &format!("halva {n}"))).collect()).await.unwrap();
+    recall
+        .upsert((0..10).map(|n| old("ada", &format!("o{n}"), &format!("halva {n}"))).collect())
+        .await
+        .unwrap();
     retire(&recall).await;
     drop(recall);
     let other: Option<Arc<dyn Embedder>> = Some(Arc::new(Hashed::new("another", 32)));

@@ -37,7 +37,11 @@ fn change(n: u64) -> Change {
     let one = |n: u64, revision: u32| {
         let days = if n % 2 == 0 { 900 } else { 3 };
         let time = now() - Days::days(days);
-        Memory { revision, event_time: time, ..note("u1", &format!("e{n}"), &format!("gingerbread {n} {revision}")) }
+        Memory {
+            revision,
+            event_time: time,
+            ..note("u1", &format!("e{n}"), &format!("gingerbread {n} {revision}"))
+        }
     };
     match n % 12 {
         3 | 9 => Change::Retire,
@@ -93,7 +97,9 @@ fn live(changes: u64) -> BTreeMap<String, u32> {
 /// Not a test: the process that is killed.
 #[tokio::test]
 async fn child() {
-    let (Some(dir), Ok(from)) = (std::env::var_os(DIR).map(PathBuf::from), std::env::var(FROM)) else { return };
+    let (Some(dir), Ok(from)) = (std::env::var_os(DIR).map(PathBuf::from), std::env::var(FROM)) else {
+        return;
+    };
     let recall = Recall::open(&dir, None).await.unwrap();
     for n in from.parse().unwrap().. {
         apply(&recall, n).await;

@@ -1,8 +1,8 @@
 //! Memories from the outside: stored, found, deleted, killed.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod embedder;
 mod cold;
+mod embedder;
 mod kill;
 mod labels;
 mod meaning;

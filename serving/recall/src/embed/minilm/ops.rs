@@ -71,7 +71,13 @@ impl InplaceOp2 for AddNorm<'_> {
         "add_norm"
     }
 
-    fn cpu_fwd(&self, one: &mut CpuStorage, layout: &Layout, other: &CpuStorage, beside: &Layout) -> Result<()> {
+    fn cpu_fwd(
+        &self,
+        one: &mut CpuStorage,
+        layout: &Layout,
+        other: &CpuStorage,
+        beside: &Layout,
+    ) -> Result<()> {
         let width = self.bias.len();
         let (rows, others) = (rows_of(one, layout)?, slice_of(other, beside)?);
         rows.par_chunks_mut(width * ROWS).zip(others.par_chunks(width * ROWS)).for_each(|(rows, others)| {
@@ -109,7 +115,8 @@ impl CustomOp1 for Attention {
         let wide = qkv.len() / tokens.max(1);
         let hidden = wide / 3;
         let mut out = vec![0.0_f32; tokens * hidden];
-        let (mut texts, mut ins, mut outs) = (Vec::with_capacity(self.lengths.len()), qkv, out.as_mut_slice());
+        let (mut texts, mut ins, mut outs) =
+            (Vec::with_capacity(self.lengths.len()), qkv, out.as_mut_slice());
         for length in &self.lengths {
             let (text, rest) = ins.split_at_checked(length * wide).unwrap_or((&[], &[]));
             let (own, after) = outs.split_at_mut_checked(length * hidden).unwrap_or_default();
@@ -242,7 +249,9 @@ fn rows_of<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [
     let (CpuStorage::F32(numbers), Some((begin, end))) = (storage, layout.contiguous_offsets()) else {
         candle_core::bail!("the encoder takes contiguous f32 only");
     };
-    numbers.get_mut(begin..end).ok_or_else(|| candle_core::Error::Msg("a layout beyond its storage".to_owned()))
+    numbers
+        .get_mut(begin..end)
+        .ok_or_else(|| candle_core::Error::Msg("a layout beyond its storage".to_owned()))
 }
 
 fn slice_of<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
@@ -264,7 +273,9 @@ mod tests {
             assert!((f64::from(exp(x)) - exact).abs() <= exact * 4e-7, "{x}");
         }
         assert!(exp(-1000.0) < 1e-37 && exp(f32::NEG_INFINITY) < 1e-37 && exp(1000.0).is_finite());
-        for (x, exact) in [(0.0, 0.0), (0.5, 0.520_499_877_8), (-1.0, -0.842_700_792_9), (2.0, 0.995_322_265), (9.0, 1.0)] {
+        for (x, exact) in
+            [(0.0, 0.0), (0.5, 0.520_499_877_8), (-1.0, -0.842_700_792_9), (2.0, 0.995_322_265), (9.0, 1.0)]
+        {
             assert!((f64::from(erf(x)) - exact).abs() < 3e-7, "{x}: {}", erf(x));
         }
     }

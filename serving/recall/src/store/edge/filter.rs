@@ -3,7 +3,8 @@
 use crave_schemas::UserId;
 use qdrant_edge::external::ordered_float::OrderedFloat;
 use qdrant_edge::{
-    Condition, FieldCondition, Filter, HasIdCondition, HasVectorCondition, JsonPath, Match, PointId, Range, ValueVariants,
+    Condition, FieldCondition, Filter, HasIdCondition, HasVectorCondition, JsonPath, Match, PointId, Range,
+    ValueVariants,
 };
 
 use super::super::point::{DENSE, key};

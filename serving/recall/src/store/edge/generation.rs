@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use qdrant_edge::{
     CreateIndex, Distance, EdgeConfig, EdgeShard, EdgeSparseVectorParams, EdgeVectorParams,
-    FieldIndexOperations, HnswIndexConfig, IntegerIndexParams, KeywordIndexParams, OperationResult, PayloadFieldSchema,
-    PayloadSchemaParams, UpdateOperation, WalOptions,
+    FieldIndexOperations, HnswIndexConfig, IntegerIndexParams, KeywordIndexParams, OperationResult,
+    PayloadFieldSchema, PayloadSchemaParams, UpdateOperation, WalOptions,
 };
 
 use super::super::point::{DENSE, SPARSE, key};

@@ -3,9 +3,9 @@
 // Helpers, and each test file uses some of them.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
-pub mod openai;
 pub mod hashed;
 pub mod needles;
+pub mod openai;
 pub mod years;
 
 use std::path::{Path, PathBuf};
