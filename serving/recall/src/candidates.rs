@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::asked::Asked;
 use crate::cold::{Cold, Roster, Sought};
 use crate::embed::Model;
-use crate::lexical::{Lexical, WordStats, dot, narrowed, shared};
+use crate::lexical::{Lexical, WordStats, dot, known, narrowed, shared};
 use crate::memory::SPEAKER;
 use crate::score::{Weights, suffices};
 use crate::stage::{Stage, Stages};
@@ -162,10 +162,12 @@ pub(crate) async fn candidates(
     let Wanted { query, scope, limit, stages, .. } = wanted;
     let meaning = wanted.meaning.clone().filter(|_| stages.has(Stage::Dense));
     let roster = roster(cold, user).await?;
-    let words = match stages.has(Stage::Lexical) {
-        true => lexical.query(query, &[&*counts.of(user, collection).await?, &roster.words]),
-        false => None,
+    let counted = match stages.has(Stage::Lexical) {
+        true => counts.of(user, collection).await?,
+        false => Arc::default(),
     };
+    let stats = [&*counted, &roster.words];
+    let words = lexical.query(query, &stats).filter(|_| stages.has(Stage::Lexical));
     let nearest = |near: Option<Near>| async move {
         match near {
             Some(near) => collection.nearest(user, near, scope, limit).await,
@@ -185,7 +187,9 @@ pub(crate) async fn candidates(
         scope,
     };
     let hot = || by_meaning.iter().chain(&by_words).map(|point| back.scores(point));
-    if looks_back(&wanted, roster.span(), hot(), words.as_ref().map_or(&[], |words| &words.values)) {
+    // A word that no memory has is no reason to look further.
+    let idf: Vec<f32> = words.as_ref().map(|words| known(words, &stats)).unwrap_or_default();
+    if looks_back(&wanted, roster.span(), hot(), &idf) {
         (by_meaning, by_words) = back.merged(by_meaning, by_words, limit).await?;
     }
     let beside: Vec<Uuid> = if stages.has(Stage::Neighbours) {

@@ -118,6 +118,13 @@ impl WordStats {
     }
 }
 
+/// The weights of a query's words, 0 for those that occur nowhere.
+pub(crate) fn known(query: &SparseVector, all: &[&WordStats]) -> Vec<f32> {
+    let occurs = |word: &u32| all.iter().any(|stats| stats.with_word.contains_key(word));
+    let pairs = query.indices.iter().zip(&query.values);
+    pairs.map(|(word, weight)| if occurs(word) { *weight } else { 0.0 }).collect()
+}
+
 /// `ln(1 + (N − n + ½) / (n + ½))` over all that was counted: above 0 even for a word that is everywhere.
 #[allow(clippy::cast_possible_truncation)]
 fn idf(all: &[&WordStats], word: u32) -> f32 {

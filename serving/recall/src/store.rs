@@ -79,8 +79,14 @@ pub(crate) trait Collection: Send + Sync {
     /// Deletes memories of the person, without a tombstone: they are kept elsewhere.
     async fn forget(&self, user: &UserId, ids: &[Uuid]) -> Result<()>;
 
-    /// A page of the memories of everybody, of these kinds and before this time: their payloads.
-    async fn before(&self, scope: &Scope, from: Option<Uuid>, limit: usize) -> Result<Page>;
+    /// A page of the memories within a scope, of one person with all parts, or of everybody with their payloads.
+    async fn within(
+        &self,
+        user: Option<&UserId>,
+        scope: &Scope,
+        from: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Page>;
     /// A page of everything of everybody, with all parts.
     async fn page(&self, from: Option<Uuid>, limit: usize) -> Result<Page>;
     /// Writes points of another collection as they are.

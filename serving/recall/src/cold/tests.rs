@@ -78,8 +78,8 @@ fn what_moves_is_found_with_its_vectors_by_its_person_alone() {
     assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() < 0.005));
     // Another model's vectors are not compared, and not given either.
     let other = Sought { meaning: Some((&[0.1; 8], "other/8")), words: None, ..sought };
-    assert_eq!(cold.search(&user("ada"), &other).unwrap(), []);
-    assert_eq!(cold.search(&user("eve"), &sought).unwrap(), []);
+    assert!(cold.search(&user("ada"), &other).unwrap().is_empty());
+    assert!(cold.search(&user("eve"), &sought).unwrap().is_empty());
     // A scope narrows it.
     let scope = Scope { until: Some(items[50].memory.event_time), ..Scope::default() };
     let found = cold.search(&user("ada"), &Sought { scope: &scope, limit: 1000, ..sought }).unwrap();
@@ -103,13 +103,13 @@ fn a_move_that_was_cut_off_is_told_and_ended_after_the_next_opening() {
     cold.finish(&begun).unwrap();
     cold.finish(&begun).unwrap();
     assert!(cold.pending().unwrap().is_empty());
-    assert_eq!(open(dir.path()).pending().unwrap(), []);
+    assert!(open(dir.path()).pending().unwrap().is_empty());
     assert_eq!(files_of(dir.path()).len(), 1);
 }
 
 #[test]
 fn files_that_were_merged_go_at_the_next_opening_where_a_crash_left_them() {
-    let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let dir = tempfile::tempdir().unwrap();
     let cold = open(dir.path());
     for n in 0..7 {
         moved(&cold, "ada", vec![item("ada", &format!("e{n}"), 0, n)]);
@@ -129,7 +129,6 @@ fn files_that_were_merged_go_at_the_next_opening_where_a_crash_left_them() {
     let cold = open(dir.path());
     assert_eq!(files_of(dir.path()).len(), 1);
     assert_eq!((all(&cold, "ada").len(), cold.totals().memories), (8, 8));
-    drop(copy);
 }
 
 #[test]

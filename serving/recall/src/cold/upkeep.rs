@@ -44,7 +44,8 @@ impl Cold {
             bytes += item.memory.text.len();
             bytes <= TEXT_BYTES_MAX
         });
-        items.truncate(fits.count().max(1));
+        let count = fits.count().max(1);
+        items.truncate(count);
         items.sort_by_key(|item| item.memory.id().0);
         items.dedup_by_key(|item| item.memory.id().0);
         let ids = items.iter().map(|item| item.memory.id().0).collect();
@@ -113,11 +114,8 @@ impl Cold {
             .collect();
         // The hash may be another source's too.
         let from = |memory: &Memory| memory.source_kind == kind && memory.source_id == source_id;
-        let doomed = self
-            .get(user, &like)?
-            .iter()
-            .filter(|memory| from(memory))
-            .map(|memory| (memory.id().0, through));
+        let memories = self.get(user, &like)?;
+        let doomed = memories.iter().filter(|memory| from(memory)).map(|memory| (memory.id().0, through));
         self.remove(user, &doomed.collect())
     }
 

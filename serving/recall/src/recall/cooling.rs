@@ -1,6 +1,6 @@
 //! The cold index behind the door: what moves to it, and what writes, deletions and lists make of it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Datelike as _, NaiveTime, TimeDelta, Utc};
@@ -11,12 +11,12 @@ use super::embedding::detached;
 use super::{Inner, Recall};
 use crate::candidates::{off_thread, tag};
 use crate::cold::{Entry, Move, hash_of};
-use crate::store::{Parts, Prepared, Scope};
+use crate::store::{Point, Prepared, Scope};
 use crate::{Error, Memory, MemoryId, Result, SourceKind};
 
 /// What moves: trend markers stay, for they are what is left of old times.
 const RAW: [SourceKind; 4] = [SourceKind::Note, SourceKind::Journal, SourceKind::Chat, SourceKind::Document];
-/// Memories that are looked through at once.
+/// Memories that are looked through, or of one person moved, at once.
 const PAGE: usize = 4096;
 
 impl Recall {
@@ -35,15 +35,12 @@ impl Recall {
         let scope = Scope { kinds: RAW.to_vec(), until: Some(before), ..Scope::default() };
         let (mut from, mut failed) = (None, Ok(0));
         loop {
-            let (points, next) = self.inner.collections.live().await.before(&scope, from, PAGE).await?;
-            let mut people: BTreeMap<UserId, Vec<Uuid>> = BTreeMap::new();
-            for memory in points.iter().filter_map(|point| point.memory()) {
-                people.entry(memory.user_id.clone()).or_default().push(memory.id().0);
-            }
+            let (points, next) = self.inner.collections.live().await.within(None, &scope, from, PAGE).await?;
+            let people = points.iter().filter_map(|point| Some(point.memory()?.user_id));
             let mut moved = 0;
-            for (user, ids) in people {
+            for user in people.collect::<BTreeSet<UserId>>() {
                 let (inner, scope) = (Arc::clone(&self.inner), scope.clone());
-                match detached(async move { inner.cool(&user, &ids, &scope).await }).await {
+                match detached(async move { inner.cool(&user, &scope).await }).await {
                     Ok(some) => moved += some,
                     // Somebody's damaged file keeps nobody else's memories.
                     Err(error) => failed = Err(error),
@@ -96,21 +93,17 @@ impl Inner {
         .await
     }
 
-    /// Moves those of the person's memories that are in the scope still.
-    async fn cool(&self, user: &UserId, ids: &[Uuid], scope: &Scope) -> Result<usize> {
+    /// Moves the person's memories within the scope, as many as go into one file.
+    async fn cool(&self, user: &UserId, scope: &Scope) -> Result<usize> {
         let _alone = self.moving.write().await;
         let live = self.collections.live().await;
-        let points = live.get(user, ids, Parts::All).await?;
+        let (points, _) = live.within(Some(user), scope, None, PAGE).await?;
         let model = tag(live.model());
         drop(live);
-        let old = |memory: &Memory| scope.holds(memory);
-        let items: Vec<Prepared> = points
-            .into_iter()
-            .filter_map(|point| {
-                let memory = point.of(user).filter(old)?;
-                Some(Prepared { memory, dense: point.dense, sparse: point.sparse })
-            })
-            .collect();
+        let prepared = |point: Point| {
+            Some(Prepared { memory: point.of(user)?, dense: point.dense, sparse: point.sparse })
+        };
+        let items: Vec<Prepared> = points.into_iter().filter_map(prepared).collect();
         if items.is_empty() {
             return Ok(0);
         }

@@ -164,7 +164,7 @@ async fn what_is_kept_elsewhere(collection: &dyn Collection) {
     };
     let (mut found, mut from) = (Vec::new(), None);
     loop {
-        let (points, next) = collection.before(&old, from, 2).await.unwrap();
+        let (points, next) = collection.within(None, &old, from, 2).await.unwrap();
         found.extend(sources(&points));
         from = next;
         if from.is_none() {
@@ -173,6 +173,8 @@ async fn what_is_kept_elsewhere(collection: &dyn Collection) {
     }
     found.sort();
     assert_eq!(found, ["e2", "e3", "e9"]);
+    let (hers, _) = collection.within(Some(&user("u2")), &old, None, 10).await.unwrap();
+    assert!(sources(&hers) == ["e9"] && hers[0].dense.is_some(), "{hers:?}");
     // RC-2: another tenant's goes only for them.
     collection.forget(&user("u2"), &ids).await.unwrap();
     assert_eq!(

@@ -177,9 +177,18 @@ impl Collection for Edge {
         self.write(Change::Forget { user: user.clone(), ids: ids.to_vec() }).await
     }
 
-    async fn before(&self, scope: &Scope, from: Option<Uuid>, limit: usize) -> Result<Page> {
-        let old = filter::all_within(scope);
-        self.read(move |shared| shared.scroll(old, from, limit, Parts::Payload)).await
+    async fn within(
+        &self,
+        user: Option<&UserId>,
+        scope: &Scope,
+        from: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Page> {
+        let (filter, parts) = match user {
+            Some(user) => (filter::memories_of(user, scope), Parts::All),
+            None => (filter::all_within(scope), Parts::Payload),
+        };
+        self.read(move |shared| shared.scroll(filter, from, limit, parts)).await
     }
 
     async fn page(&self, from: Option<Uuid>, limit: usize) -> Result<Page> {
