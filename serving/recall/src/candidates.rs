@@ -252,7 +252,7 @@ fn looks_back(
         Some(period) => period.since.timestamp_micros() < newest && oldest <= period.until.timestamp_micros(),
         None => {
             wanted.asked.names_time()
-                || wanted.scope.until.is_some()
+                || wanted.scope.from.or(wanted.scope.until).is_some()
                 || !hot.any(|(cosine, words)| suffices(cosine, words, idf, wanted.weights))
         }
     }
