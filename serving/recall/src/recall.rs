@@ -377,10 +377,11 @@ impl Recall {
         let inner = Arc::clone(&self.inner);
         detached(async move {
             let _shared = inner.moving.read().await;
-            inner.delete_cold(&user, kind, &source, through).await?;
-            let deleted = inner.collections.delete_source(&user, kind, &source, through).await;
+            // A damaged cold file keeps nothing from being deleted hot; the deletion is not done then, and is said so.
+            let cold = inner.delete_cold(&user, kind, &source, through).await;
+            let hot = inner.collections.delete_source(&user, kind, &source, through).await;
             inner.words.forget(&user);
-            deleted
+            hot.and(cold)
         })
         .await
     }

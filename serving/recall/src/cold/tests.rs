@@ -98,12 +98,12 @@ fn a_move_that_was_cut_off_is_told_and_ended_after_the_next_opening() {
     drop(cold);
     fs::write(files_of(dir.path())[0].with_extension("tmp"), "half").unwrap();
     let cold = open(dir.path());
-    assert_eq!(cold.pending().unwrap(), [begun.clone()]);
+    assert_eq!(cold.pending(), [begun.clone()]);
     assert_eq!(all(&cold, "ada").len(), 2);
     cold.finish(&begun).unwrap();
     cold.finish(&begun).unwrap();
-    assert!(cold.pending().unwrap().is_empty());
-    assert!(open(dir.path()).pending().unwrap().is_empty());
+    assert!(cold.pending().is_empty());
+    assert!(open(dir.path()).pending().is_empty());
     assert_eq!(files_of(dir.path()).len(), 1);
 }
 
@@ -214,7 +214,7 @@ fn a_changed_model_is_caught_up_file_by_file() {
     assert_eq!((cold.lacking(MODEL), cold.lacking("new/4")), (1, 4));
     let mut after = None;
     let mut seen = 0;
-    while let Some(awaiting) = cold.awaiting("new/4", after).unwrap() {
+    while let Some(awaiting) = cold.awaiting("new/4", after) {
         after = Some(awaiting.place);
         seen += awaiting.memories.len();
         // One is deleted meanwhile, and stays so.

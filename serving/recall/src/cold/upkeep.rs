@@ -56,21 +56,23 @@ impl Cold {
     }
 
     /// What was begun and not finished: the hot index may hold these memories still.
-    pub(crate) fn pending(&self) -> Result<Vec<Move>> {
+    pub(crate) fn pending(&self) -> Vec<Move> {
         let tenants = self.tenants();
         let mut pending = Vec::new();
         for (key, tenant) in &*tenants {
             for (number, info) in tenant.files.iter().filter(|(_, info)| info.moving) {
                 let user = info.header.user.clone();
-                let entries = self.segment(&user, key, *number, info)?.entries()?;
-                pending.push(Move {
-                    user,
-                    ids: entries.iter().map(|entry| entry.id).collect(),
-                    number: *number,
-                });
+                match self.segment(&user, key, *number, info).and_then(|mut file| file.entries()) {
+                    Ok(entries) => {
+                        let ids = entries.iter().map(|entry| entry.id).collect();
+                        pending.push(Move { user, ids, number: *number });
+                    }
+                    // It stops nobody else.
+                    Err(error) => tracing::error!(%error, "a move to the cold index cannot be ended"),
+                }
             }
         }
-        Ok(pending)
+        pending
     }
 
     /// Ends a move whose memories the hot index has deleted, and makes room where there is too little.
@@ -140,23 +142,23 @@ impl Cold {
     }
 
     /// The memories without a meaning of `model` of the first file after `after` that has any; `None` at the end.
-    pub(crate) fn awaiting(&self, model: &str, after: Option<Place>) -> Result<Option<Awaiting>> {
+    pub(crate) fn awaiting(&self, model: &str, mut after: Option<Place>) -> Option<Awaiting> {
         let tenants = self.tenants();
-        let sound = tenants.iter().filter(|(_, tenant)| tenant.broken.is_none());
-        let files = sound.flat_map(|(key, tenant)| tenant.files.iter().map(move |file| (*key, file)));
-        let lacking = files.filter(|(_, (_, info))| lacks(&info.header, model) > 0);
-        let next = lacking.filter(|(key, (number, _))| after.is_none_or(|after| (*key, **number) > after));
-        let Some((key, (number, info))) = next.min_by_key(|(key, (number, _))| (*key, **number)) else {
-            return Ok(None);
-        };
-        let user = info.header.user.clone();
-        let mut file = self.segment(&user, &key, *number, info)?;
-        let all = info.header.model.as_deref() != Some(model);
-        let mut memories = Vec::new();
-        for entry in file.entries()?.iter().filter(|entry| all || !entry.meant) {
-            memories.push(file.memory(entry)?);
+        loop {
+            let sound = tenants.iter().filter(|(_, tenant)| tenant.broken.is_none());
+            let files = sound.flat_map(|(key, tenant)| tenant.files.iter().map(move |file| (*key, file)));
+            let lacking = files.filter(|(_, (_, info))| lacks(&info.header, model) > 0);
+            let next =
+                lacking.filter(|(key, (number, _))| after.is_none_or(|after| (*key, **number) > after));
+            let (key, (number, info)) = next.min_by_key(|(key, (number, _))| (*key, **number))?;
+            let user = info.header.user.clone();
+            match self.segment(&user, &key, *number, info).and_then(|mut file| lacking_of(&mut file, model)) {
+                Ok(memories) => return Some(Awaiting { user, memories, place: (key, *number) }),
+                // It stops nobody else.
+                Err(error) => tracing::error!(%error, "cold memories cannot be embedded anew"),
+            }
+            after = Some((key, *number));
         }
-        Ok(Some(Awaiting { user, memories, place: (key, *number) }))
     }
 
     /// How many memories have no meaning of `model`.
@@ -271,7 +273,10 @@ impl Cold {
         }
         let share = decide::fair_share(&bytes, max - max / SPARE).unwrap_or(u64::MAX);
         for (key, _) in sizes.iter().filter(|(_, bytes)| *bytes > share) {
-            self.trim(key, share)?;
+            if let Err(error) = self.trim(key, share) {
+                // It is somebody else's file.
+                tracing::error!(%error, "no room was made in the cold index");
+            }
         }
         Ok(())
     }
@@ -396,7 +401,14 @@ impl Cold {
     }
 }
 
-/// Memories of a file without a meaning of `model`.
+/// The memories of a file without a meaning of `model`.
+fn lacking_of(file: &mut Segment, model: &str) -> Result<Vec<Memory>> {
+    let all = file.header.model.as_deref() != Some(model);
+    let entries = file.entries()?;
+    entries.iter().filter(|entry| all || !entry.meant).map(|entry| file.memory(entry)).collect()
+}
+
+/// How many memories of a file have no meaning of `model`.
 fn lacks(header: &Header, model: &str) -> usize {
     if header.model.as_deref() == Some(model) { header.meaningless } else { header.memories }
 }

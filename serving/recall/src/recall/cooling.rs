@@ -79,13 +79,24 @@ fn holds(cold: &Entry, memory: &Memory) -> bool {
     cold.revision > memory.revision || (cold.revision == memory.revision && cold.hash == hash_of(memory))
 }
 
+/// Nothing in the place of what a damaged file holds; its person's searches say so.
+fn or_none<T: Default>(read: Result<T>) -> Result<T> {
+    match read {
+        Err(Error::ColdBroken { path, why }) => {
+            tracing::error!(path = %path.display(), why, "cold memories cannot be read; writing goes on");
+            Ok(T::default())
+        }
+        other => other,
+    }
+}
+
 impl Inner {
     /// Ends the moves that a crash or a failure cut off.
     pub(super) async fn finish_moves(self: &Arc<Self>) -> Result<()> {
         let inner = Arc::clone(self);
         detached(async move {
             let _alone = inner.moving.write().await;
-            for begun in off_thread(&inner.cold, |cold| cold.pending()).await? {
+            for begun in off_thread(&inner.cold, |cold| Ok(cold.pending())).await? {
                 inner.finish(begun).await?;
             }
             Ok(())
@@ -136,7 +147,8 @@ impl Inner {
                 let (user, id) = (memory(&one).user_id.clone(), memory(&one).id().0);
                 let roster = match rosters.get(&user) {
                     Some(roster) => Arc::clone(roster),
-                    None => cold.roster(&user)?,
+                    // A damaged file keeps nobody from writing: what it holds is written again, hot.
+                    None => or_none(cold.roster(&user))?,
                 };
                 if !roster.get(id).is_some_and(|entry| holds(entry, memory(&one))) {
                     left.push(one);
@@ -155,7 +167,7 @@ impl Inner {
             return Ok(());
         }
         off_thread(&self.cold, move |index| {
-            cold.iter().try_for_each(|(user, ids)| index.supersede(user, ids))
+            cold.iter().try_for_each(|(user, ids)| or_none(index.supersede(user, ids)))
         })
         .await
     }

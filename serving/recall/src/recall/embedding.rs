@@ -99,7 +99,7 @@ impl Recall {
         let inner = &self.inner;
         loop {
             let (model, from) = (tag(embedder.model()), *after);
-            let Some(awaiting) = off_thread(&inner.cold, move |cold| cold.awaiting(&model, from)).await?
+            let Some(awaiting) = off_thread(&inner.cold, move |cold| Ok(cold.awaiting(&model, from))).await?
             else {
                 *after = None;
                 return Ok(0);

@@ -197,6 +197,11 @@ async fn a_damaged_file_is_named_and_stops_nobody_else() {
     assert_eq!(ask(&recall, "bob", "halva").await, ["o1"]);
     let error = recall.search(&user("ada"), "halva", &SearchOptions::new(now())).await.unwrap_err();
     assert!(matches!(&error, Error::ColdBroken { path, .. } if *path == file), "{error}");
+    // In one batch with somebody else, as a follower of the log writes.
+    recall.upsert(vec![old("ada", "o1", "halva"), old("bob", "o2", "more halva")]).await.unwrap();
+    assert_eq!(ask(&recall, "bob", "more halva").await.len(), 2);
+    assert!(recall.delete_source(&user("ada"), SourceKind::Note, "o1", None).await.is_err());
+    assert_eq!(recall.retire(now()).await.unwrap(), 1, "bob's moves, hers was deleted");
     recall.erase_user(&user("ada")).await.unwrap();
     assert_eq!(ask(&recall, "ada", "halva").await, Vec::<String>::new());
 }
