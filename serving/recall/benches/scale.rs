@@ -110,7 +110,7 @@ fn text(seed: u64) -> String {
 }
 
 fn seed(rank: usize, n: usize) -> u64 {
-    (rank as u64) << 32 | n as u64
+    ((rank as u64) << 32) | n as u64
 }
 
 fn memory(rank: usize, n: usize) -> Memory {

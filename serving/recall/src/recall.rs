@@ -138,8 +138,8 @@ impl Recall {
         Self::open_with(place, embedders, cold).await
     }
 
-    /// Opens or creates the index at `place`, with the cold index that `cold` says; without it nothing moves. Where the index holds vectors of another model than the one that is set,
-    /// [`Self::embed_missing`] makes them anew.
+    /// Opens or creates the index at `place`, with the cold index that `cold` says; without it nothing moves. Where the
+    /// index holds vectors of another model than the one that is set, [`Self::embed_missing`] makes them anew.
     ///
     /// # Errors
     /// [`Error::InUse`] while another process has the folder open, [`Error::IndexBroken`] when it cannot be read,

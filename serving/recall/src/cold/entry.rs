@@ -59,7 +59,7 @@ impl Entry {
     }
 
     pub(super) fn write(&self, into: &mut Vec<u8>) {
-        let flags = u8::from(self.kept) | u8::from(self.meant) << 1;
+        let flags = u8::from(self.kept) | (u8::from(self.meant) << 1);
         into.extend_from_slice(self.id.as_bytes());
         into.extend_from_slice(&self.revision.to_le_bytes());
         into.extend_from_slice(&self.time.to_le_bytes());
@@ -126,7 +126,7 @@ pub(crate) fn hash_of(memory: &Memory) -> u64 {
 }
 
 fn short(hash: Sha256) -> u64 {
-    hash.finalize().iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+    hash.finalize().iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ impl Recall {
 
 /// Before when memories move at `now`: the beginning of a month, so that a person's move is a month's and not a note's.
 fn retired(now: DateTime<Utc>, retention: std::time::Duration) -> Option<DateTime<Utc>> {
-    let day = (now - TimeDelta::from_std(retention).ok()?).date_naive();
+    let day = now.checked_sub_signed(TimeDelta::from_std(retention).ok()?)?.date_naive();
     Some(day.with_day(1)?.and_time(NaiveTime::MIN).and_utc())
 }
 
