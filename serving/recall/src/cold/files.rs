@@ -104,7 +104,8 @@ pub(super) fn write_beside(path: &Path, bytes: &[u8]) -> Result<PathBuf> {
     let folder = path.parent().unwrap_or(path);
     if !folder.is_dir() {
         fs::create_dir_all(folder).map_err(|error| Error::io("create", folder, error))?;
-        folder.parent().map_or(Ok(()), sync)?;
+        // The folder's name, and that of the one around it, which may be new too.
+        folder.ancestors().skip(1).take(2).try_for_each(sync)?;
     }
     let beside = path.with_extension("tmp");
     let written = File::create(&beside).and_then(|mut file| {

@@ -292,7 +292,7 @@ fn read_header(file: &mut File, bytes: u64) -> Result<(Header, u64), &'static st
     let sound = sections == Some(bytes)
         && memories.checked_mul(ENTRY_BYTES as u64) == Some(header.sections[ENTRIES].bytes)
         && memories.checked_mul(meaning) == Some(header.sections[MEANINGS].bytes)
-        && header.sections[WORDS].bytes % WORD_BYTES as u64 == 0;
+        && header.sections[WORDS].bytes.is_multiple_of(WORD_BYTES as u64);
     if sound { Ok((header, start)) } else { Err("it is cut off or its header does not fit it") }
 }
 

@@ -74,8 +74,8 @@ fn what_moves_is_found_with_its_vectors_by_its_person_alone() {
     assert!((5..=10).contains(&found.len()), "{}", found.len());
     let hit = found.iter().find(|one| one.memory == wanted.memory).unwrap();
     assert_eq!(hit.sparse, wanted.sparse);
-    let pairs = hit.dense.iter().flatten().zip(wanted.dense.iter().flatten());
-    assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() < 0.005));
+    let mut pairs = hit.dense.iter().flatten().zip(wanted.dense.iter().flatten());
+    assert!(pairs.all(|(a, b)| (a - b).abs() < 0.005));
     // Another model's vectors are not compared, and not given either.
     let other = Sought { meaning: Some((&[0.1; 8], "other/8")), words: None, ..sought };
     assert!(cold.search(&user("ada"), &other).unwrap().is_empty());

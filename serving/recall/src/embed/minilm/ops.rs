@@ -119,7 +119,8 @@ impl CustomOp1 for Attention {
             (Vec::with_capacity(self.lengths.len()), qkv, out.as_mut_slice());
         for length in &self.lengths {
             let (text, rest) = ins.split_at_checked(length * wide).unwrap_or((&[], &[]));
-            let (own, after) = outs.split_at_mut_checked(length * hidden).unwrap_or_default();
+            let (own, after) =
+                std::mem::take(&mut outs).split_at_mut_checked(length * hidden).unwrap_or_default();
             texts.push((text, own));
             (ins, outs) = (rest, after);
         }
