@@ -23,6 +23,17 @@ pub(crate) struct Recall {
     #[serde(with = "humantime_serde")]
     pub(crate) timeout: Duration,
     pub(crate) embedder: Embedder,
+    pub(crate) cold: Cold,
+}
+
+/// Section `recall.cold`: what moves to the cold index of memories, and how large that may become.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Cold {
+    #[serde(with = "humantime_serde")]
+    pub(crate) retention: Duration,
+    pub(crate) user_max: ByteSize,
+    pub(crate) disk_max: ByteSize,
 }
 
 /// Which vector store.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use crave_api::Accounts;
-use crave_recall::{Consent, Embedder, Embedders, MiniLm, OpenAi, Place, Recall, models};
+use crave_recall::{ColdOptions, Consent, Embedder, Embedders, MiniLm, OpenAi, Place, Recall, models};
 use crave_schemas::UserId;
 
 use crate::{
@@ -36,7 +36,13 @@ pub(crate) async fn open(
     let server = config.server()?;
     let on_server = server.is_some();
     let place = server.map_or_else(|| Place::Folder(folder.clone()), Place::Server);
-    let recall = Recall::open_at(place, embedders).await.context("opening the memories")?;
+    let cold = ColdOptions {
+        retention: config.cold.retention,
+        user_bytes_max: config.cold.user_max.as_u64(),
+        bytes_max: config.cold.disk_max.as_u64(),
+        ..ColdOptions::new(folder.join("cold"))
+    };
+    let recall = Recall::open_with(place, embedders, Some(cold)).await.context("opening the memories")?;
     if on_server {
         std::fs::create_dir_all(&folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
         if recall.status().await.context("looking at the memories")?.memories == 0 {

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use crave_connect::log::{EventLog, Offset, Stored, Topic};
 use crave_recall::{LIMITS, Memory, Recall, SourceKind};
-use crave_schemas::{Admitted, Correct, Kind, Payload, Retract, UserId};
+use crave_schemas::{Admitted, Clock, Correct, Kind, Payload, Retract, UserId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -30,6 +30,8 @@ const WAIT: Duration = Duration::from_millis(200);
 const BATCH: usize = 64;
 /// Longest wait until all that came before is remembered.
 const CAUGHT_UP_MAX: Duration = Duration::from_secs(600);
+/// Pause between two looks for memories that are past their retention.
+const COOL_INTERVAL: Duration = Duration::from_secs(600);
 /// Longest pause after a failure.
 const RETRY_MAX: Duration = Duration::from_secs(30);
 /// Pause between two looks for memories without a vector.
@@ -50,6 +52,7 @@ impl Node {
             self.tasks.spawn(task.run(self.stop.subscribe()));
         }
         self.tasks.spawn(embed(recall.clone(), self.stop.subscribe()));
+        self.tasks.spawn(cool(recall.clone(), Arc::clone(&self.clock), self.stop.subscribe()));
     }
 
     /// Waits until nothing in the log is left to remember.
@@ -108,6 +111,24 @@ async fn embed(recall: Recall, mut stop: watch::Receiver<bool>) {
             embedded = 0;
         }
         let _ = tokio::time::timeout(pause, stop.wait_for(|stop| *stop)).await;
+    }
+}
+
+/// Moves what is past its retention to the cold index, until `stop`.
+async fn cool(recall: Recall, clock: Arc<dyn Clock>, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        // A command that ends by itself moves nothing.
+        let _ = tokio::time::timeout(COOL_INTERVAL, stop.wait_for(|stop| *stop)).await;
+        while !*stop.borrow() {
+            match recall.retire(clock.now()).await {
+                Ok(0) => break,
+                Ok(memories) => tracing::info!(memories, "old memories moved to the cold index"),
+                Err(error) => {
+                    tracing::warn!(%error, "old memories stay in the hot index; moving them is tried again");
+                    break;
+                }
+            }
+        }
     }
 }
 

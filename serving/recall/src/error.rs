@@ -106,6 +106,16 @@ pub enum Error {
         /// What the engine said.
         why: String,
     },
+    /// A file of somebody's cold memories cannot be read; other people's are not touched by it.
+    #[error(
+        "the cold memories in {path} cannot be read ({why}); stop, move that file away, and replay the memory log to have them again"
+    )]
+    ColdBroken {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Another process has the index open.
     #[error("the memory index in {path} is open in another process; stop it first")]
     InUse {
@@ -130,7 +140,10 @@ impl Error {
             Self::ModelMissing { .. } | Self::Fetch(_) | Self::InUse { .. } | Self::Closed => {
                 ErrorKind::Unavailable
             }
-            Self::ModelBroken { .. } | Self::Hash { .. } | Self::IndexBroken { .. } => ErrorKind::Corrupt,
+            Self::ModelBroken { .. }
+            | Self::Hash { .. }
+            | Self::IndexBroken { .. }
+            | Self::ColdBroken { .. } => ErrorKind::Corrupt,
             Self::Io { .. } | Self::Embed(_) | Self::Labels(_) | Self::Engine(_) => ErrorKind::Internal,
         }
     }

@@ -18,6 +18,7 @@
 //! | `gen-…/wal/*` | the same once more: every write since the folder was made, less what opening it trims |
 //! | `gen-…/model.json` | the embedding model and its dimension |
 //! | `CURRENT`, `NEXT` | the name of the folder in use, and of the one that is on its way |
+//! | `cold/…/*.seg` | of what is older than the retention: user id, and the same texts, words and embeddings, packed |
 //!
 //! [`Place::Server`]: the same points are in collections of a Qdrant server, the model in their metadata, and aliases are
 //! the two names.
@@ -40,6 +41,12 @@
 //! write-ahead log of the old one, switches to it, and removes the old one before it returns (PR-1). It leaves no
 //! tombstone either, for that would name the person: erase the memory log first, so that no replay brings them back.
 //!
+//! # Hot and cold
+//!
+//! [`Recall::retire`] moves raw memories (not trend markers) that are past their retention to the cold index, on disk only.
+//! It is searched when a question names a time that reaches there, or when nothing hot answers well; its candidates go
+//! through the same scoring. Whatever deletes, corrects, erases, lists or embeds anew reaches both.
+//!
 //! # Invariants
 //!
 //! RC-2: every read and delete takes the tenant as an argument and the filter is built inside the store.
@@ -49,6 +56,7 @@
 pub mod asked;
 mod candidates;
 pub mod chunk;
+mod cold;
 pub mod document;
 mod embed;
 mod error;
@@ -64,15 +72,18 @@ mod store;
 pub mod understand;
 pub mod words;
 
+pub use cold::ColdOptions;
 pub use embed::{
     Consent, DIMENSION, DIMENSION_MAX, Embedder, Embedders, Key, MiniLm, Model, OpenAi, OpenAiOptions, Usage,
 };
 pub use error::{Error, ErrorKind};
-pub use memory::{CONTEXT, EMOTIONS, IMPORTANCE, LIMITS, Limits, Memory, MemoryId, SPEAKER, SourceKind};
+pub use memory::{
+    CONTEXT, EMOTIONS, IMPORTANCE, LIMITS, Limits, Memory, MemoryId, PEAK, PINNED, SPEAKER, SourceKind,
+};
 pub use recall::{Hit, Place, Recall, SearchOptions};
 pub use score::{Parts, Weights};
 pub use stage::{Stage, Stages};
-pub use status::{Mode, Reembedding, Status};
+pub use status::{Cold, Mode, Reembedding, Status};
 pub use store::ServerOptions;
 pub use understand::{Understander, Understanding};
 

@@ -1,8 +1,9 @@
 //! The door: memories in, hits out, one person at a time.
 
+mod cooling;
 mod embedding;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
@@ -13,7 +14,8 @@ use crave_schemas::UserId;
 use serde::{Deserialize, Serialize};
 
 use crate::asked::{Asked, asks, tells_time};
-use crate::candidates::{Found, Wanted, WordCounts, candidates};
+use crate::candidates::{Found, Sources, Wanted, WordCounts, candidates, off_thread, tag};
+use crate::cold::{Cold, ColdOptions};
 use crate::embed::{Embedder, Embedders, Model};
 use crate::lexical::Lexical;
 use crate::memory::{EMOTIONS, IMPORTANCE, check_source_id};
@@ -102,6 +104,9 @@ struct Inner {
     embedders: Embedders,
     lexical: Lexical,
     words: WordCounts,
+    cold: Arc<Cold>,
+    /// Shared by writes; a move to the cold index has it alone, so that what moves does not change meanwhile.
+    moving: tokio::sync::RwLock<()>,
     questions: Mutex<HashMap<(Model, String), Arc<Vec<f32>>>>,
     pass: tokio::sync::Mutex<Pass>,
 }
@@ -121,27 +126,46 @@ impl Recall {
         Self::open_at(Place::Folder(dir.as_ref().to_owned()), Embedders::new(model)).await
     }
 
-    /// Opens or creates the index at `place`. Where the index holds vectors of another model than the one that is set,
-    /// [`Self::embed_missing`] makes them anew.
+    /// Opens or creates the index at `place`, and in a folder the cold index beside it. As [`Self::open_with`].
+    ///
+    /// # Errors
+    /// As [`Self::open_with`].
+    pub async fn open_at(place: Place, embedders: Embedders) -> Result<Self> {
+        let cold = match &place {
+            Place::Folder(dir) => Some(ColdOptions::new(dir.join("cold"))),
+            Place::Server(_) => None,
+        };
+        Self::open_with(place, embedders, cold).await
+    }
+
+    /// Opens or creates the index at `place`, with the cold index that `cold` says; without it nothing moves. Where the
+    /// index holds vectors of another model than the one that is set, [`Self::embed_missing`] makes them anew.
     ///
     /// # Errors
     /// [`Error::InUse`] while another process has the folder open, [`Error::IndexBroken`] when it cannot be read,
     /// [`Error::Io`] when the folder cannot be used, [`Error::Server`] when the server cannot.
-    pub async fn open_at(place: Place, embedders: Embedders) -> Result<Self> {
+    pub async fn open_with(place: Place, embedders: Embedders, cold: Option<ColdOptions>) -> Result<Self> {
         let catalogue: Box<dyn Catalogue> = match place {
             Place::Folder(dir) => Box::new(Folder::lock(&dir).await?),
             Place::Server(options) => Box::new(Server::connect(options)?),
         };
         let first = embedders.chosen().map_or_else(Model::minilm, |chosen| chosen.model().clone());
+        let cold = move || cold.map_or_else(|| Ok(Cold::none()), Cold::open);
+        let cold =
+            tokio::task::spawn_blocking(cold).await.map_err(|error| Error::Engine(error.to_string()))??;
         let inner = Inner {
             collections: Collections::open(catalogue, &first).await?,
+            cold: Arc::new(cold),
+            moving: tokio::sync::RwLock::default(),
             embedders,
             lexical: Lexical::new()?,
             words: WordCounts::default(),
             questions: Mutex::default(),
             pass: tokio::sync::Mutex::default(),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        let inner = Arc::new(inner);
+        inner.finish_moves().await?;
+        Ok(Self { inner })
     }
 
     /// Writes memories and returns when they are on disk. The same memory again changes nothing; a lower revision than
@@ -165,11 +189,11 @@ impl Recall {
     }
 
     async fn write(&self, memories: Vec<Memory>) -> Result<()> {
+        let memories = self.inner.not_cold(memories, |memory| memory).await?;
         if memories.is_empty() {
             return Ok(());
         }
         let (meanings, model) = self.inner.meanings(&memories).await?;
-        let users: HashSet<UserId> = memories.iter().map(|memory| memory.user_id.clone()).collect();
         let inner = Arc::clone(&self.inner);
         let words = Arc::clone(&inner);
         let prepare = move || {
@@ -182,9 +206,18 @@ impl Recall {
         let prepared: Vec<Prepared> =
             tokio::task::spawn_blocking(prepare).await.map_err(|error| Error::Engine(error.to_string()))?;
         detached(async move {
-            let written = inner.collections.upsert(prepared, &model).await;
+            let _shared = inner.moving.read().await;
+            // What moved since it was asked first.
+            let prepared = inner.not_cold(prepared, |one| &one.memory).await?;
+            let mut users: HashMap<UserId, usize> = HashMap::new();
+            prepared.iter().for_each(|one| *users.entry(one.memory.user_id.clone()).or_default() += 1);
+            let revisions = cooling::revisions(prepared.iter().map(|one| &one.memory));
+            let written = match inner.collections.upsert(prepared, &model).await {
+                Ok(()) => inner.supersede(revisions).await,
+                failed => failed,
+            };
             // After the write: counts that a reader takes before it must not be kept.
-            users.iter().for_each(|user| inner.words.forget(user));
+            users.iter().for_each(|(user, memories)| inner.words.wrote(user, *memories));
             written
         })
         .await
@@ -217,11 +250,21 @@ impl Recall {
             let (live, _) = inner.collections.targets().await;
             let dense = options.stages.has(Stage::Dense);
             let meaning = if dense { self.embed_question(user, &live.model, &query).await? } else { None };
-            let wanted = Wanted { query: &query, meaning, scope: &scope, limit, stages: options.stages };
+            let wanted = Wanted {
+                query: &query,
+                asked: &asked,
+                weights: &options.weights,
+                meaning,
+                scope: &scope,
+                limit,
+                stages: options.stages,
+            };
             let collection = inner.collections.live().await;
             // Another model may have taken over while the question was embedded.
             if *collection.model() == live.model {
-                break candidates(&*collection, &inner.lexical, &inner.words, user, wanted).await?;
+                let (cold, lexical, counts) = (&inner.cold, &inner.lexical, &inner.words);
+                break candidates(&Sources { collection: &*collection, cold, lexical, counts }, user, wanted)
+                    .await?;
             }
         };
         let candidates = found.into_iter().map(|one| candidate(one, &options.emotions)).collect();
@@ -283,7 +326,8 @@ impl Recall {
         }
         let ids: Vec<_> = ids.into_iter().map(|id| id.0).collect();
         let points = self.inner.collections.live().await.get(user, &ids, Read::Payload).await?;
-        Ok(points.iter().filter_map(|point| point.of(user)).collect())
+        let hot = points.iter().filter_map(|point| point.of(user)).collect();
+        self.inner.with_cold(user, ids, hot).await
     }
 
     /// A page of the person's memories, by id, and where the next page begins; `limit` is cut to the bound of a page.
@@ -299,7 +343,9 @@ impl Recall {
         let limit = limit.clamp(1, LIMITS.page_memories_max);
         let live = self.inner.collections.live().await;
         let (points, next) = live.list(user, from.map(|id| id.0), limit, Read::Payload).await?;
-        Ok((points.iter().filter_map(|point| point.of(user)).collect(), next.map(MemoryId)))
+        drop(live);
+        let hot = points.iter().filter_map(|point| point.of(user)).collect();
+        self.inner.page_with_cold(user, from, limit, (hot, next.map(MemoryId))).await
     }
 
     /// How many memories the person has.
@@ -307,7 +353,10 @@ impl Recall {
     /// # Errors
     /// [`Error::Engine`] when the store fails.
     pub async fn count(&self, user: &UserId) -> Result<usize> {
-        self.inner.collections.live().await.count(user).await
+        // While a memory moves it is in both.
+        let _still = self.inner.moving.read().await;
+        let hot = self.inner.collections.live().await.count(user).await?;
+        Ok(hot + self.inner.cold_count(user).await?)
     }
 
     /// Deletes what was made from a source, up to and with revision `through` (`None`: for good, whatever its
@@ -327,9 +376,12 @@ impl Recall {
         let (user, source, through) = (user.clone(), source_id.to_owned(), through.unwrap_or(u32::MAX));
         let inner = Arc::clone(&self.inner);
         detached(async move {
-            let deleted = inner.collections.delete_source(&user, kind, &source, through).await;
+            let _shared = inner.moving.read().await;
+            // A damaged cold file keeps nothing from being deleted hot; the deletion is not done then, and is said so.
+            let cold = inner.delete_cold(&user, kind, &source, through).await;
+            let hot = inner.collections.delete_source(&user, kind, &source, through).await;
             inner.words.forget(&user);
-            deleted
+            hot.and(cold)
         })
         .await
     }
@@ -342,9 +394,11 @@ impl Recall {
     pub async fn erase_user(&self, user: &UserId) -> Result<()> {
         let (inner, user) = (Arc::clone(&self.inner), user.clone());
         detached(async move {
+            inner.erase_cold(&user).await?;
             let erased = inner.collections.rebuild(Some(&user)).await;
             inner.words.forget(&user);
-            erased
+            // What was on its way to the cold index when the first was done.
+            erased.and(inner.erase_cold(&user).await)
         })
         .await
     }
@@ -392,10 +446,14 @@ impl Recall {
         };
         let live = collections.live().await;
         let (memories, awaiting_embedding) = live.totals().await?;
+        let (cold, model) = (Arc::clone(&self.inner.cold), tag(live.model()));
+        let (totals, lacking) =
+            off_thread(&cold, move |cold| Ok((cold.totals(), cold.lacking(&model)))).await?;
         Ok(Status {
             mode,
             memories,
-            awaiting_embedding,
+            awaiting_embedding: awaiting_embedding + lacking,
+            cold: totals,
             reembedding,
             generation: target.number,
             wal_bytes: live.log_bytes(),

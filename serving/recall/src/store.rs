@@ -76,6 +76,17 @@ pub(crate) trait Collection: Send + Sync {
     /// Leaves a tombstone and deletes a source's memories up to a revision.
     async fn delete_source(&self, user: &UserId, kind: SourceKind, source: &str, through: u32) -> Result<()>;
 
+    /// Deletes memories of the person, without a tombstone: they are kept elsewhere.
+    async fn forget(&self, user: &UserId, ids: &[Uuid]) -> Result<()>;
+
+    /// A page of the memories within a scope, of one person with all parts, or of everybody with their payloads.
+    async fn within(
+        &self,
+        user: Option<&UserId>,
+        scope: &Scope,
+        from: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Page>;
     /// A page of everything of everybody, with all parts.
     async fn page(&self, from: Option<Uuid>, limit: usize) -> Result<Page>;
     /// Writes points of another collection as they are.

@@ -1,10 +1,13 @@
 //! Which model embeds whose memories, and the change from one model to another.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::{Inner, Recall};
+use crate::candidates::{off_thread, tag};
+use crate::cold::Place as FileOf;
 use crate::embed::{Embedder, Model};
 use crate::error::ErrorKind;
 use crate::store::{Meaning, Point, Target};
@@ -19,6 +22,8 @@ pub(super) struct Pass {
     from: Option<Uuid>,
     /// Memories embedded in it so far.
     embedded: usize,
+    /// The file of the cold index that was last gone over.
+    cold: Option<FileOf>,
 }
 
 impl Recall {
@@ -31,6 +36,9 @@ impl Recall {
     /// Until then searches use the first, with its own model where that is among the [`crate::Embedders`], else by words
     /// alone. A process that dies meanwhile goes on at the next start.
     ///
+    /// Then come the memories of the cold index, a file a call, whatever `limit` is: until its turn a file of another
+    /// model is found by words alone.
+    ///
     /// Memories of people who did not agree to a remote model are passed over.
     ///
     /// # Errors
@@ -40,6 +48,14 @@ impl Recall {
         let Some(chosen) = inner.embedders.chosen() else { return Ok(0) };
         let limit = limit.clamp(1, LIMITS.upsert_memories_max);
         let mut pass = inner.pass.lock().await;
+        match self.embed_hot(chosen, limit, &mut pass).await? {
+            0 => self.embed_cold(chosen, &mut pass.cold).await,
+            embedded => Ok(embedded),
+        }
+    }
+
+    async fn embed_hot(&self, chosen: &Arc<dyn Embedder>, limit: usize, pass: &mut Pass) -> Result<usize> {
+        let inner = &self.inner;
         let (mut live, mut next) = inner.collections.targets().await;
         let in_order = match &next {
             Some(next) => next.model == *chosen.model() && live.model != *chosen.model(),
@@ -53,7 +69,7 @@ impl Recall {
         }
         let mut target = next.unwrap_or(live);
         if pass.over.as_ref() != Some(&target.model) {
-            *pass = Pass { over: Some(target.model.clone()), ..Pass::default() };
+            *pass = Pass { over: Some(target.model.clone()), cold: pass.cold, ..Pass::default() };
         }
         loop {
             let page = inner.collections.without_meaning(&target, pass.from, limit).await?;
@@ -79,6 +95,37 @@ impl Recall {
         }
     }
 
+    /// Embeds what the first file after `after` lacks that may be embedded.
+    async fn embed_cold(&self, embedder: &Arc<dyn Embedder>, after: &mut Option<FileOf>) -> Result<usize> {
+        let inner = &self.inner;
+        loop {
+            let (model, from) = (tag(embedder.model()), *after);
+            let Some(awaiting) = off_thread(&inner.cold, move |cold| Ok(cold.awaiting(&model, from))).await?
+            else {
+                *after = None;
+                return Ok(0);
+            };
+            *after = Some(awaiting.place);
+            let allowed = inner.allowed(embedder.as_ref(), &awaiting.memories).await;
+            let may = awaiting.memories.iter().zip(allowed).filter(|(_, allowed)| *allowed);
+            let (ids, texts): (Vec<Uuid>, Vec<String>) =
+                may.map(|(memory, _)| (memory.id().0, memory.embedded())).unzip();
+            let mut meanings = HashMap::with_capacity(ids.len());
+            for (ids, texts) in
+                ids.chunks(LIMITS.upsert_memories_max).zip(texts.chunks(LIMITS.upsert_memories_max))
+            {
+                let vectors = vectors(embedder, texts).await?;
+                meanings.extend(ids.iter().zip(vectors).filter_map(|(id, vector)| Some((*id, vector?))));
+            }
+            if meanings.is_empty() {
+                continue;
+            }
+            let (embedded, model) = (meanings.len(), tag(embedder.model()));
+            off_thread(&inner.cold, move |cold| cold.embedded(&awaiting, &model, meanings)).await?;
+            return Ok(embedded);
+        }
+    }
+
     /// Embeds what may be embedded of a page.
     async fn embed_page(
         &self,
@@ -95,12 +142,7 @@ impl Recall {
         if texts.is_empty() {
             return Ok(0);
         }
-        let vectors: Vec<Option<Vec<f32>>> = match embedder.embed(texts.clone()).await {
-            Ok(vectors) => vectors.into_iter().map(Some).collect(),
-            // One text that the model does not take must not keep all others from it.
-            Err(error) if error.kind() == ErrorKind::Invalid => one_by_one(embedder, &texts).await?,
-            Err(error) => return Err(error),
-        };
+        let vectors = vectors(embedder, &texts).await?;
         let one = |((id, text), vector): ((_, _), Option<_>)| Some(Meaning { id, text, vector: vector? });
         let meanings: Vec<Meaning> = ids.into_iter().zip(texts).zip(vectors).filter_map(one).collect();
         let (embedded, inner, target) = (meanings.len(), Arc::clone(inner), target.clone());
@@ -157,6 +199,15 @@ impl Inner {
             allowed.push(may);
         }
         allowed
+    }
+}
+
+/// The vectors of texts; one that the model does not take must not keep all others from it.
+async fn vectors(embedder: &Arc<dyn Embedder>, texts: &[String]) -> Result<Vec<Option<Vec<f32>>>> {
+    match embedder.embed(texts.to_vec()).await {
+        Ok(vectors) => Ok(vectors.into_iter().map(Some).collect()),
+        Err(error) if error.kind() == ErrorKind::Invalid => one_by_one(embedder, texts).await,
+        Err(error) => Err(error),
     }
 }
 

@@ -106,6 +106,17 @@ impl Collections {
         held.current.1.delete_source(user, kind, source, through).await
     }
 
+    /// Deletes memories of the person that are kept elsewhere by now.
+    pub(crate) async fn forget(&self, user: &UserId, ids: &[Uuid]) -> Result<()> {
+        // Alone, so that no copy on its way brings them back.
+        let _alone = self.writing.write().await;
+        let held = self.held.read().await;
+        if let Some((_, next)) = &held.next {
+            next.forget(user, ids).await?;
+        }
+        held.current.1.forget(user, ids).await
+    }
+
     /// A page of the memories of a target that have no vector; `None` when it is no longer there.
     pub(crate) async fn without_meaning(
         &self,

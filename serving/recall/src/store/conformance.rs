@@ -66,7 +66,7 @@ async fn conforms(catalogue: &dyn Catalogue) {
     let (first, live) = held.current;
     assert_eq!(live.model(), &small());
     let mut number = first;
-    for test in 0..5 {
+    for test in 0..6 {
         number += 1;
         let collection = catalogue.create(number, &small()).await.unwrap();
         let collection = &*collection;
@@ -75,6 +75,7 @@ async fn conforms(catalogue: &dyn Catalogue) {
             1 => tenants_are_apart(collection).await,
             2 => revisions_and_tombstones(collection).await,
             3 => pages_and_copies(collection, &*live).await,
+            4 => what_is_kept_elsewhere(collection).await,
             _ => missing_vectors(collection).await,
         }
         collection.close().await.unwrap();
@@ -145,6 +146,45 @@ async fn tenants_are_apart(collection: &dyn Collection) {
         (collection.count(&me).await.unwrap(), collection.count(&user("them")).await.unwrap()),
         (2, 30)
     );
+}
+
+async fn what_is_kept_elsewhere(collection: &dyn Collection) {
+    let mut all: Vec<Prepared> =
+        (0..4_u16).map(|n| prepared(memory("u1", &format!("e{n}"), i64::from(n)), n)).collect();
+    all.push(prepared(memory("u2", "e9", 9), 1));
+    all.push(prepared(Memory { source_kind: SourceKind::Trend, ..memory("u1", "t9", 9) }, 1));
+    let ids: Vec<Uuid> = all.iter().map(Prepared::id).collect();
+    collection.upsert(all).await.unwrap();
+    collection.delete_source(&user("u1"), SourceKind::Note, "gone", 1).await.unwrap();
+    let old = Scope {
+        kinds: vec![SourceKind::Note, SourceKind::Chat],
+        until: Some(noon() - TimeDelta::days(1)),
+        ..Scope::default()
+    };
+    let (mut found, mut from) = (Vec::new(), None);
+    loop {
+        let (points, next) = collection.within(None, &old, from, 2).await.unwrap();
+        found.extend(sources(&points));
+        from = next;
+        if from.is_none() {
+            break;
+        }
+    }
+    found.sort();
+    assert_eq!(found, ["e2", "e3", "e9"]);
+    let (hers, _) = collection.within(Some(&user("u2")), &old, None, 10).await.unwrap();
+    assert!(sources(&hers) == ["e9"] && hers[0].dense.is_some(), "{hers:?}");
+    // RC-2: another tenant's goes only for them.
+    collection.forget(&user("u2"), &ids).await.unwrap();
+    assert_eq!(
+        (collection.count(&user("u1")).await.unwrap(), collection.count(&user("u2")).await.unwrap()),
+        (5, 0)
+    );
+    collection.forget(&user("u1"), &ids[2..4]).await.unwrap();
+    assert_eq!(collection.count(&user("u1")).await.unwrap(), 3);
+    // No tombstone: the same comes again.
+    collection.upsert(vec![prepared(memory("u1", "e2", 2), 2)]).await.unwrap();
+    assert_eq!(collection.count(&user("u1")).await.unwrap(), 4);
 }
 
 async fn revisions_and_tombstones(collection: &dyn Collection) {

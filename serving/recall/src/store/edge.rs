@@ -173,6 +173,24 @@ impl Collection for Edge {
         self.write(Change::DeleteSource { user, kind, source, through }).await
     }
 
+    async fn forget(&self, user: &UserId, ids: &[Uuid]) -> Result<()> {
+        self.write(Change::Forget { user: user.clone(), ids: ids.to_vec() }).await
+    }
+
+    async fn within(
+        &self,
+        user: Option<&UserId>,
+        scope: &Scope,
+        from: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Page> {
+        let (filter, parts) = match user {
+            Some(user) => (filter::memories_of(user, scope), Parts::All),
+            None => (filter::all_within(scope), Parts::Payload),
+        };
+        self.read(move |shared| shared.scroll(filter, from, limit, parts)).await
+    }
+
     async fn page(&self, from: Option<Uuid>, limit: usize) -> Result<Page> {
         self.read(move |shared| shared.scroll(qdrant_edge::Filter::new(), from, limit, Parts::All)).await
     }

@@ -39,7 +39,7 @@ pub(crate) struct Point {
 }
 
 /// A checked memory with its vectors, ready to be written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Prepared {
     pub(crate) memory: Memory,
     pub(crate) dense: Option<Vec<f32>>,
@@ -56,7 +56,7 @@ impl Prepared {
         tombstone_id(&self.memory.user_id, self.memory.source_kind, &self.memory.source_id)
     }
 
-    pub(super) fn into_point(self) -> Point {
+    pub(crate) fn into_point(self) -> Point {
         let (id, memory) = (self.id(), self.memory);
         let mut payload = Map::new();
         let mut field = |name: &str, value: Value| payload.insert(name.to_owned(), value);
@@ -114,7 +114,7 @@ impl Point {
     }
 
     /// The revision of a memory, or the last one that a tombstone covers.
-    pub(super) fn revision(&self) -> Option<u32> {
+    pub(crate) fn revision(&self) -> Option<u32> {
         u32::try_from(self.payload.get(key::REVISION)?.as_u64()?).ok()
     }
 

@@ -36,6 +36,23 @@ impl Scope {
             && self.as_of.is_none_or(|as_of| time <= as_of)
     }
 
+    /// The same of a memory's kind and time in microseconds since 1970.
+    pub(crate) fn covers(&self, kind: SourceKind, time: i64) -> bool {
+        let micros = |time: DateTime<Utc>| time.timestamp_micros();
+        (self.kinds.is_empty() || self.kinds.contains(&kind))
+            && self.from.is_none_or(|from| time >= micros(from))
+            && self.until.is_none_or(|until| time < micros(until))
+            && self.as_of.is_none_or(|as_of| time <= micros(as_of))
+    }
+
+    /// Whether nothing of the times from `oldest` to `newest`, in microseconds since 1970, can be in it.
+    pub(crate) fn misses(&self, oldest: i64, newest: i64) -> bool {
+        let micros = |time: DateTime<Utc>| time.timestamp_micros();
+        self.from.is_some_and(|from| newest < micros(from))
+            || self.until.is_some_and(|until| oldest >= micros(until))
+            || self.as_of.is_some_and(|as_of| oldest > micros(as_of))
+    }
+
     /// `None` where no time is given.
     pub(super) fn times(&self) -> Option<Times> {
         #[allow(clippy::cast_precision_loss, reason = "until 2255 there is none")]

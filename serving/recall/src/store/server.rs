@@ -196,6 +196,26 @@ impl Collection for Remote {
         self.client.delete_points(request).await.map(drop).map_err(|error| self.failed(error))
     }
 
+    async fn forget(&self, user: &UserId, ids: &[Uuid]) -> Result<()> {
+        let _ordered = self.writing.lock().await;
+        let doomed = filter::these_of(user, ids);
+        let request = DeletePointsBuilder::new(&self.name).points(doomed).wait(true);
+        self.client.delete_points(request).await.map(drop).map_err(|error| self.failed(error))
+    }
+
+    async fn within(
+        &self,
+        user: Option<&UserId>,
+        scope: &Scope,
+        from: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Page> {
+        match user {
+            Some(user) => self.scroll(filter::memories_of(user, scope), from, limit, Parts::All).await,
+            None => self.scroll(filter::all_within(scope), from, limit, Parts::Payload).await,
+        }
+    }
+
     async fn page(&self, from: Option<Uuid>, limit: usize) -> Result<Page> {
         self.scroll(Filter::default(), from, limit, Parts::All).await
     }

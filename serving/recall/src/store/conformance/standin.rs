@@ -101,14 +101,15 @@ fn number(value: &q::Value) -> Option<f64> {
     }
 }
 
-fn fits(point: &Point, filter: &q::Filter) -> Result<bool, Status> {
+fn fits(at: &str, point: &Point, filter: &q::Filter) -> Result<bool, Status> {
     let holds = |condition: &q::Condition| -> Result<bool, Status> {
         Ok(match condition.condition_one_of.as_ref().ok_or_else(|| bad("an empty condition"))? {
             ConditionOneOf::IsEmpty(field) => !point.payload.contains_key(&field.key),
             ConditionOneOf::HasVector(vector) => {
                 point.dense.contains_key(&vector.has_vector) || point.sparse.contains_key(&vector.has_vector)
             }
-            ConditionOneOf::Filter(filter) => fits(point, filter)?,
+            ConditionOneOf::Filter(filter) => fits(at, point, filter)?,
+            ConditionOneOf::HasId(ids) => ids.has_id.contains(&point_id(at).unwrap_or_default()),
             ConditionOneOf::Field(field) => {
                 let value = point.payload.get(&field.key);
                 if let Some(range) = &field.range {
@@ -139,7 +140,7 @@ impl Collection {
     fn matching(&self, filter: Option<&q::Filter>) -> Result<Vec<(&String, &Point)>, Status> {
         let all = self.points.iter();
         let kept = all.map(|(id, point)| {
-            let fit = filter.map_or(Ok(true), |filter| fits(point, filter))?;
+            let fit = filter.map_or(Ok(true), |filter| fits(id, point, filter))?;
             Ok(fit.then_some((id, point)))
         });
         kept.filter_map(Result::transpose).collect()

@@ -3,16 +3,35 @@
 use crave_schemas::UserId;
 use qdrant_edge::external::ordered_float::OrderedFloat;
 use qdrant_edge::{
-    Condition, FieldCondition, Filter, HasVectorCondition, JsonPath, Match, Range, ValueVariants,
+    Condition, FieldCondition, Filter, HasIdCondition, HasVectorCondition, JsonPath, Match, PointId, Range,
+    ValueVariants,
 };
 
 use super::super::point::{DENSE, key};
 use super::super::scope::Scope;
 use crate::SourceKind;
+use uuid::Uuid;
 
 /// The memories of one person within a scope.
 pub(super) fn memories_of(user: &UserId, scope: &Scope) -> Filter {
     let mut must = vec![equals(key::USER, user.as_str())];
+    must.extend(within(scope));
+    Filter { must: Some(must), ..Filter::new() }
+}
+
+/// The memories of all people within a scope; for upkeep only.
+pub(super) fn all_within(scope: &Scope) -> Filter {
+    Filter { must: Some(within(scope)), must_not: Some(vec![no_user()]), ..Filter::new() }
+}
+
+/// Those of the person's memories.
+pub(super) fn these_of(user: &UserId, ids: &[Uuid]) -> Filter {
+    let ids: HasIdCondition = ids.iter().map(|id| PointId::Uuid(*id)).collect();
+    Filter { must: Some(vec![equals(key::USER, user.as_str()), Condition::HasId(ids)]), ..Filter::new() }
+}
+
+fn within(scope: &Scope) -> Vec<Condition> {
+    let mut must = Vec::new();
     if !scope.kinds.is_empty() {
         let kinds = scope.kinds.iter().map(|kind| equals(key::KIND, kind.as_str())).collect();
         must.push(Condition::Filter(Filter { should: Some(kinds), ..Filter::new() }));
@@ -22,7 +41,7 @@ pub(super) fn memories_of(user: &UserId, scope: &Scope) -> Filter {
         let range = Range { gte: exact(times.gte), lt: exact(times.lt), lte: exact(times.lte), gt: None };
         must.push(Condition::Field(FieldCondition::new_range(path(key::TIME), range)));
     }
-    Filter { must: Some(must), ..Filter::new() }
+    must
 }
 
 /// The memories of one source of one person up to a revision.

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use qdrant_edge::{
     CreateIndex, Distance, EdgeConfig, EdgeShard, EdgeSparseVectorParams, EdgeVectorParams,
-    FieldIndexOperations, IntegerIndexParams, KeywordIndexParams, OperationResult, PayloadFieldSchema,
-    PayloadSchemaParams, UpdateOperation, WalOptions,
+    FieldIndexOperations, HnswIndexConfig, IntegerIndexParams, KeywordIndexParams, OperationResult,
+    PayloadFieldSchema, PayloadSchemaParams, UpdateOperation, WalOptions,
 };
 
 use super::super::point::{DENSE, SPARSE, key};
@@ -117,17 +117,27 @@ fn config(model: &Model) -> EdgeConfig {
     EdgeConfig::builder()
         .vector(DENSE, dense)
         .sparse_vector(SPARSE, sparse)
+        .hnsw_config(HnswIndexConfig { m: 0, payload_m: Some(GRAPH_M), ..HnswIndexConfig::default() })
         .on_disk_payload(true)
         .wal_options(wal)
         .build()
 }
 
+/// Links of a point in the graph of its person. There is no graph over everybody (`m = 0`), which no search would use.
+const GRAPH_M: usize = 16;
+
 fn indexes() -> [(&'static str, PayloadFieldSchema); 5] {
     let keyword = |is_tenant: bool| {
-        let params = KeywordIndexParams { is_tenant: Some(is_tenant), ..KeywordIndexParams::default() };
+        // Graphs are built of people, not of kinds, which would be one over everybody.
+        let params = KeywordIndexParams {
+            is_tenant: Some(is_tenant),
+            enable_hnsw: Some(is_tenant),
+            ..KeywordIndexParams::default()
+        };
         PayloadFieldSchema::FieldParams(PayloadSchemaParams::Keyword(params))
     };
-    let time = PayloadFieldSchema::FieldParams(PayloadSchemaParams::Integer(IntegerIndexParams::default()));
+    let time = IntegerIndexParams { enable_hnsw: Some(false), ..IntegerIndexParams::default() };
+    let time = PayloadFieldSchema::FieldParams(PayloadSchemaParams::Integer(time));
     [
         (key::USER, keyword(true)),
         (key::OWNER, keyword(false)),

@@ -35,6 +35,8 @@ pub(super) enum Change {
     Upsert(Vec<Prepared>),
     /// Deletes a source's memories up to a revision and leaves a tombstone.
     DeleteSource { user: UserId, kind: SourceKind, source: String, through: u32 },
+    /// Deletes memories without a tombstone.
+    Forget { user: UserId, ids: Vec<Uuid> },
     /// Writes points as they are.
     Put(Vec<Point>),
     /// Gives memories their vectors.
@@ -79,6 +81,11 @@ fn apply(shared: &Shared, change: Change) -> Result<()> {
         Change::Upsert(memories) => upsert(shared, memories),
         Change::DeleteSource { user, kind, source, through } => {
             delete_source(shared, &user, kind, &source, through)
+        }
+        Change::Forget { user, ids } => {
+            let doomed = filter::these_of(&user, &ids);
+            let operation = UpdateOperation::PointOperation(PointOperations::DeletePointsByFilter(doomed));
+            shared.shard().get()?.update(operation).map(drop).map_err(refused)
         }
         Change::Put(points) => write(shared.shard().get()?, points),
         Change::SetMeanings(meanings) => {

@@ -6,11 +6,30 @@ use qdrant_client::qdrant::{Condition, Filter, Range};
 
 use super::super::point::{DENSE, key};
 use super::super::scope::Scope;
+use super::codec;
 use crate::SourceKind;
+use uuid::Uuid;
 
 /// The memories of one person within a scope.
 pub(super) fn memories_of(user: &UserId, scope: &Scope) -> Filter {
     let mut must = vec![equals(key::USER, user.as_str())];
+    must.extend(within(scope));
+    Filter::must(must)
+}
+
+/// The memories of all people within a scope; for upkeep only.
+pub(super) fn all_within(scope: &Scope) -> Filter {
+    Filter { must: within(scope), ..every_memory() }
+}
+
+/// Those of the person's memories.
+pub(super) fn these_of(user: &UserId, ids: &[Uuid]) -> Filter {
+    let ids = ids.iter().map(|id| codec::id(*id));
+    Filter::must([equals(key::USER, user.as_str()), Condition::has_id(ids)])
+}
+
+fn within(scope: &Scope) -> Vec<Condition> {
+    let mut must = Vec::new();
     if !scope.kinds.is_empty() {
         let kinds = Filter::should(scope.kinds.iter().map(|kind| equals(key::KIND, kind.as_str())));
         must.push(Condition { condition_one_of: Some(ConditionOneOf::Filter(kinds)) });
@@ -19,7 +38,7 @@ pub(super) fn memories_of(user: &UserId, scope: &Scope) -> Filter {
         let range = Range { gte: times.gte, lt: times.lt, lte: times.lte, gt: None };
         must.push(Condition::range(key::TIME, range));
     }
-    Filter::must(must)
+    must
 }
 
 /// The memories of one source of one person up to a revision.
@@ -61,6 +80,7 @@ mod tests {
             memories_of(&user, &Scope::default()),
             memories_of(&user, &scope),
             source_of(&user, SourceKind::Note, "e1", 3),
+            these_of(&user, &[Uuid::nil()]),
         ] {
             assert_eq!(filter.must.first(), Some(&mine));
             assert!(filter.should.is_empty(), "an alternative beside the tenant would open it");
