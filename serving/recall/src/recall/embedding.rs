@@ -16,8 +16,8 @@ use crate::{Error, LIMITS, Memory, Result};
 /// How far a pass over what has no vector has come.
 #[derive(Debug, Default)]
 pub(super) struct Pass {
-    /// The model of the collection that it goes over.
-    over: Option<Model>,
+    /// The number of the collection that it goes over.
+    over: Option<u64>,
     /// Where its next page begins.
     from: Option<Uuid>,
     /// Memories embedded in it so far.
@@ -68,8 +68,8 @@ impl Recall {
             (live, next) = self.inner.collections.targets().await;
         }
         let mut target = next.unwrap_or(live);
-        if pass.over.as_ref() != Some(&target.model) {
-            *pass = Pass { over: Some(target.model.clone()), cold: pass.cold, ..Pass::default() };
+        if pass.over != Some(target.number) {
+            *pass = Pass { over: Some(target.number), cold: pass.cold, ..Pass::default() };
         }
         loop {
             let page = inner.collections.without_meaning(&target, pass.from, limit).await?;
