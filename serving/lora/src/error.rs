@@ -57,6 +57,14 @@ pub enum Error {
         /// What is wrong and where.
         why: String,
     },
+    /// An adapter cannot be had from where it is said to be.
+    #[error("the adapter at {url} cannot be fetched: {why}")]
+    Source {
+        /// The folder or URL.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// No adapter has this name.
     #[error("there is no adapter {0:?}; list the adapters to see their names")]
     NoAdapter(String),
@@ -113,7 +121,9 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Invalid { .. } | Self::ContextLength { .. } | Self::Template(_) => ErrorKind::Invalid,
+            Self::Invalid { .. } | Self::ContextLength { .. } | Self::Source { .. } | Self::Template(_) => {
+                ErrorKind::Invalid
+            }
             Self::NoAdapter(_) => ErrorKind::NotFound,
             Self::AdapterMemory { .. } | Self::Overloaded(_) => ErrorKind::Overloaded,
             Self::Stopped | Self::Unusable { .. } => ErrorKind::Unavailable,

@@ -7,3 +7,6 @@ mod fixture;
 mod golden;
 mod parity;
 mod reference;
+mod store;
+mod train;
+mod words;
