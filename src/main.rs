@@ -71,9 +71,13 @@ enum Command {
     /// Measure this machine.
     #[command(subcommand)]
     Bench(commands::bench::Bench),
-    /// The embedding model that finds memories by meaning.
+    /// Models: the one that finds memories by meaning, and language models of a hub.
     #[command(subcommand)]
     Models(commands::models::Models),
+    /// Serve a base model and its adapters to OpenAI's clients, as a process of its own.
+    ServeModel(commands::serve_model::Args),
+    /// LoRA adapters: add, list, pin, remove, also while they are served.
+    Adapters(commands::adapters::Args),
     /// Run the streaming jobs on an Arroyo cluster: check, publish, deploy, watch, stop.
     Deploy(commands::deploy::Args),
     /// Check this machine and home.
@@ -121,6 +125,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Bench(commands::bench::Bench::Flow(args)) => {
             return commands::bench::flow::run(args, cli.json);
         }
+        Command::Adapters(args) => return commands::adapters::run(args, cli.json).await,
         Command::ExtractPdf => return commands::extract::run(),
         _ => {}
     }
@@ -149,6 +154,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Flow(Flow::Top(args)) => commands::flow::top::run(&home, &args, cli.json).await,
         Command::Deploy(args) => Box::pin(commands::deploy::run(&config, &args, cli.json)).await,
+        Command::ServeModel(args) => Box::pin(commands::serve_model::run(&home, &args)).await,
+        Command::Adapters(args) => commands::adapters::run(&args, cli.json).await,
         Command::Doctor => commands::doctor::run(&home, &config, cli.json),
         Command::ExtractPdf => commands::extract::run(),
     }

@@ -1,5 +1,6 @@
 //! The commands, one a file.
 
+pub(crate) mod adapters;
 pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod dead;
@@ -14,6 +15,7 @@ pub(crate) mod models;
 pub(crate) mod persona;
 pub(crate) mod reconcile;
 pub(crate) mod search;
+pub(crate) mod serve_model;
 pub(crate) mod simulate;
 pub(crate) mod sql;
 pub(crate) mod token;

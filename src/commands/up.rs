@@ -120,7 +120,7 @@ async fn open_documents(home: &Home) -> anyhow::Result<Documents> {
 }
 
 /// Ends when the process is asked to: Ctrl-C, or SIGTERM.
-async fn signal() {
+pub(super) async fn signal() {
     let interrupt = async {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;

@@ -17,8 +17,13 @@ mod parts;
 mod persona;
 mod rebuild;
 mod recall;
+mod serve_model;
 mod simulation;
 mod spine;
 mod support;
 mod tenancy;
 mod time;
+/// The tiny model and adapters of crave-lora's own tests.
+#[allow(dead_code, reason = "not all of it is needed here")]
+#[path = "../../serving/lora/tests/lora/fixture.rs"]
+mod tiny;

@@ -93,7 +93,8 @@ impl Server {
         Self::spawn(command).expect("the server starts")
     }
 
-    fn spawn(mut command: Command) -> Option<Self> {
+    /// Starts a command that tells where it listens.
+    pub(crate) fn spawn(mut command: Command) -> Option<Self> {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -112,9 +113,19 @@ impl Server {
     }
 
     /// SIGTERM, and wait for the graceful end.
-    pub(crate) fn stop(mut self) {
+    pub(crate) fn stop(self) {
+        self.terminate();
+        self.ended();
+    }
+
+    /// SIGTERM.
+    pub(crate) fn terminate(&self) {
         let pid = self.child.id().to_string();
         Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+    }
+
+    /// Waits for the graceful end.
+    pub(crate) fn ended(mut self) {
         assert!(self.child.wait().unwrap().success(), "a graceful stop exits 0");
     }
 

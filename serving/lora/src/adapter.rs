@@ -3,6 +3,8 @@
 mod config;
 pub(crate) mod evict;
 pub(crate) mod registry;
+mod source;
+pub(crate) mod store;
 
 use std::path::Path;
 
@@ -14,6 +16,9 @@ use config::AdapterConfig;
 
 /// The file that may name the base by hash: `{"base_sha256": "…"}`, see [`Model::sha256`].
 const BASE_FILE: &str = "crave_adapter.json";
+/// PEFT's two files.
+const CONFIG_FILE: &str = "adapter_config.json";
+const WEIGHTS_FILE: &str = "adapter_model.safetensors";
 
 /// The linear modules of a layer, each of which an adapter may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -106,7 +111,7 @@ impl Adapter {
         let refused = |why: String| Error::adapter(dir, why);
         let config = read_config(dir)?;
         check_base(dir, &config, base, other_names)?;
-        let mut weights = Weights::open(&[dir.join("adapter_model.safetensors")]).map_err(refused)?;
+        let mut weights = Weights::open(&[dir.join(WEIGHTS_FILE)]).map_err(refused)?;
         let pairs = pairs(&weights, base.config()).map_err(refused)?;
         let mut layers = vec![[const { None }; Module::ALL.len()]; base.config().layers];
         let mut numbers = 0;
@@ -134,8 +139,7 @@ impl Adapter {
 
     /// Bytes of memory that the adapter in `dir` takes once loaded as `dtype`, from its header alone.
     pub(crate) fn bytes_of(dir: &Path, dtype: DType) -> Result<u64> {
-        let weights = Weights::open(&[dir.join("adapter_model.safetensors")])
-            .map_err(|why| Error::adapter(dir, why))?;
+        let weights = Weights::open(&[dir.join(WEIGHTS_FILE)]).map_err(|why| Error::adapter(dir, why))?;
         let numbers: usize = weights.shapes().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
         Ok((numbers * dtype.size_in_bytes()) as u64)
     }
@@ -164,7 +168,7 @@ impl Adapter {
 }
 
 fn read_config(dir: &Path) -> Result<AdapterConfig> {
-    let path = dir.join("adapter_config.json");
+    let path = dir.join(CONFIG_FILE);
     let bytes = std::fs::read(&path).map_err(|error| Error::io("read", &path, error))?;
     AdapterConfig::parse(&bytes).map_err(|why| Error::adapter(dir, format!("adapter_config.json: {why}")))
 }

@@ -5,6 +5,7 @@
 
 mod active;
 mod driver;
+mod meter;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +18,8 @@ use tokio::sync::mpsc;
 use crate::schedule::Limits;
 use crate::{ChatTemplate, Error, KvCache, Message, Model, Registry, Result, Sampling, Text};
 use driver::{Command, Driver, Pending};
+use meter::SharedMeter;
+pub use meter::Stats;
 
 /// Commands that wait for the thread.
 const COMMANDS_MAX: usize = 1024;
@@ -39,6 +42,9 @@ pub struct EngineOptions {
     pub queue_wait_max: Duration,
     /// Adapters that are loaded at once.
     pub loads_max: usize,
+    /// Tokens of the answer to a request that names no bound, where the context has room for so many. All of them are
+    /// set aside when it begins.
+    pub answer_tokens_default: usize,
 }
 
 impl Default for EngineOptions {
@@ -49,6 +55,7 @@ impl Default for EngineOptions {
             block_tokens: 16,
             queue_wait_max: Duration::from_secs(30),
             loads_max: 2,
+            answer_tokens_default: 1024,
         }
     }
 }
@@ -64,7 +71,7 @@ pub struct Request {
     pub messages: Vec<Message>,
     /// The leading system message is nobody's secret: its blocks of the cache may serve other tenants too.
     pub public_system: bool,
-    /// Tokens of the answer at most; `None` is what the context has room for.
+    /// Tokens of the answer at most; `None` is [`EngineOptions::answer_tokens_default`].
     pub max_tokens: Option<usize>,
     /// How tokens are drawn.
     pub sampling: Sampling,
@@ -139,6 +146,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     commands: SyncSender<Command>,
     ids: AtomicU64,
+    meter: SharedMeter,
 }
 
 impl Drop for Shared {
@@ -165,6 +173,7 @@ impl Engine {
             ("cache_blocks", options.cache_blocks),
             ("block_tokens", options.block_tokens),
             ("loads_max", options.loads_max),
+            ("answer_tokens_default", options.answer_tokens_default),
             ("step_tokens_max", limits.step_tokens_max),
             ("chunk_tokens_max", limits.chunk_tokens_max),
             ("running_max", limits.running_max),
@@ -178,12 +187,13 @@ impl Engine {
         let template = ChatTemplate::load(model.path())?;
         let cache = KvCache::new(model.config(), model.dtype(), options.cache_blocks, options.block_tokens)?;
         let (commands, inbox) = sync_channel(COMMANDS_MAX);
+        let meter = SharedMeter::default();
         let driver = Driver::new(
             Arc::clone(&model),
             Arc::clone(&text),
             registry.clone(),
             (cache, options.clone()),
-            Arc::clone(&clock),
+            (Arc::clone(&clock), Arc::clone(&meter)),
             (inbox, commands.clone()),
         );
         std::thread::Builder::new()
@@ -191,7 +201,7 @@ impl Engine {
             .spawn(move || driver.run())
             .map_err(|error| Error::io("start a thread for", model.path(), error))?;
         let ids = AtomicU64::new(0);
-        let shared = Shared { model, text, template, registry, options, clock, commands, ids };
+        let shared = Shared { model, text, template, registry, options, clock, commands, ids, meter };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -207,11 +217,17 @@ impl Engine {
         &self.shared.registry
     }
 
+    /// What it did since its start.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.shared.meter.stats()
+    }
+
     /// Begins a request. Renders and tokenises the prompt on the calling thread (milliseconds), then returns.
     ///
     /// # Errors
-    /// [`Error::Invalid`] and [`Error::Template`] for a request that cannot run, [`Error::NoAdapter`],
-    /// [`Error::Overloaded`], [`Error::Stopped`]. What goes wrong later comes as [`Event::Failed`].
+    /// [`Error::Invalid`], [`Error::Template`] and [`Error::ContextLength`] for a request that cannot run,
+    /// [`Error::NoAdapter`], [`Error::Overloaded`], [`Error::Stopped`]. What goes wrong later comes as [`Event::Failed`].
     pub fn generate(&self, request: Request) -> Result<Generation> {
         let shared = &self.shared;
         check(&request)?;
@@ -223,16 +239,19 @@ impl Engine {
         let prompt = shared.text.encode(&shared.template.render(&request.messages, now)?, false)?;
         let public = if request.public_system { self.public_tokens(&request.messages, &prompt) } else { 0 };
         let room = self.context().saturating_sub(prompt.len());
-        let max_tokens = request.max_tokens.unwrap_or(room);
+        let max_tokens = request.max_tokens.unwrap_or(room.min(shared.options.answer_tokens_default).max(1));
         if prompt.is_empty() {
             return Err(Error::invalid("messages", "make an empty prompt"));
         }
-        if max_tokens == 0 || max_tokens > room {
-            let (tokens, context) = (prompt.len(), self.context());
-            let why = format!(
-                "is {max_tokens}, but after a prompt of {tokens} tokens {room} of {context} are left"
-            );
-            return Err(Error::invalid("max_tokens", why));
+        if max_tokens == 0 {
+            return Err(Error::invalid("max_tokens", "is 0; it must be at least 1"));
+        }
+        if max_tokens > room {
+            return Err(Error::ContextLength {
+                prompt_tokens: prompt.len(),
+                answer_tokens: max_tokens,
+                context_tokens: self.context(),
+            });
         }
         // At most one text a token, one at the end, and the end itself: a send never finds the channel full.
         let (sender, events) = mpsc::channel(max_tokens + 2);
@@ -241,6 +260,8 @@ impl Engine {
             tenant: request.tenant,
             adapter: request.adapter,
             lease: None,
+            cold: false,
+            came: now,
             prompt,
             public,
             max_tokens,
@@ -256,8 +277,9 @@ impl Engine {
         }
     }
 
-    /// Positions that a request may have: the model's, or as many as the whole cache holds.
-    fn context(&self) -> usize {
+    /// Tokens that a request may have in all: the model's positions, or as many as the whole cache holds.
+    #[must_use]
+    pub fn context(&self) -> usize {
         let options = &self.shared.options;
         self.shared.model.config().positions.min(options.cache_blocks * options.block_tokens)
     }

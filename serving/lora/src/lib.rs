@@ -6,7 +6,7 @@
 //! | part | does |
 //! |---|---|
 //! | [`Model`], [`KvCache`] | one pass over mixed rows; the paged memory of keys and values |
-//! | [`Adapter`], [`Registry`] | adapters from disk to memory and out again, while requests run |
+//! | [`AdapterStore`], [`Adapter`], [`Registry`] | adapters onto disk, from there to memory and out again, while requests run |
 //! | [`Text`], [`ChatTemplate`], [`Sampling`] | messages to tokens, logits to tokens, tokens to text |
 //! | [`Engine`], [`Limits`] | many requests at once: who runs, with how many tokens, fairly by tenant; a load never makes a request wait whose adapter is in memory (LR-2) |
 //!
@@ -23,9 +23,12 @@ mod schedule;
 mod template;
 mod text;
 
+pub use candle_core::DType;
+
 pub use adapter::registry::{AdapterInfo, Lease, Registry, RegistryOptions};
+pub use adapter::store::{AdapterStore, Added, Staged, Stored};
 pub use adapter::{Adapter, Module};
-pub use engine::{Engine, EngineOptions, Event, Finish, Generation, Request, Usage};
+pub use engine::{Engine, EngineOptions, Event, Finish, Generation, Request, Stats, Usage};
 pub use error::{Error, ErrorKind};
 pub use model::{KvCache, Model, ModelConfig, RopeScaling, Row};
 pub use sample::Sampling;

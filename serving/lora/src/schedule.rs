@@ -2,6 +2,8 @@
 
 pub(crate) mod blocks;
 pub(crate) mod fair;
+#[cfg(test)]
+mod flood;
 
 use std::collections::HashMap;
 
@@ -18,7 +20,8 @@ pub struct Limits {
     pub waiting_max: usize,
     /// Requests of one tenant that wait.
     pub waiting_tenant_max: usize,
-    /// Tokens in one pass.
+    /// Tokens in one pass. Little more than a chunk keeps passes short, so that who comes next waits little; a device that
+    /// needs larger passes to be busy wants more.
     pub step_tokens_max: usize,
     /// Prompt tokens of one request in one pass: a long prompt must not hold up others' next token.
     pub chunk_tokens_max: usize,
@@ -31,7 +34,7 @@ impl Default for Limits {
             running_tenant_max: 2,
             waiting_max: 256,
             waiting_tenant_max: 16,
-            step_tokens_max: 512,
+            step_tokens_max: 160,
             chunk_tokens_max: 128,
         }
     }
@@ -112,17 +115,17 @@ pub(crate) fn admit(
 /// Tokens that each running request takes in the next pass, from how many each has ready (1 in decode, the rest of the
 /// prompt in prefill), in the order of admission; 0 is to sit this pass out.
 ///
-/// Whoever is one token from an answer goes first; what is left of the pass goes to prompts, a chunk each.
-pub(crate) fn plan(ready: &[usize], limits: &Limits) -> Vec<usize> {
+/// Whoever is one token from an answer goes first; what is left of the pass goes to prompts, a chunk each, those of the
+/// tenants before that were `served` least (one entry a request).
+pub(crate) fn plan(ready: &[usize], served: &[u64], limits: &Limits) -> Vec<usize> {
     let mut left = limits.step_tokens_max;
     let mut taken = vec![0; ready.len()];
-    for decode in [true, false] {
-        for (taken, ready) in taken.iter_mut().zip(ready) {
-            if (*ready == 1) == decode {
-                *taken = (*ready).min(limits.chunk_tokens_max).min(left);
-                left -= *taken;
-            }
-        }
+    let mut order: Vec<usize> = (0..ready.len()).collect();
+    // A stable sort: of equals whoever was admitted first.
+    order.sort_by_key(|at| (ready[*at] != 1, served.get(*at)));
+    for at in order {
+        taken[at] = ready[at].min(limits.chunk_tokens_max).min(left);
+        left -= taken[at];
     }
     taken
 }
@@ -208,14 +211,18 @@ mod tests {
 
     #[test]
     fn passes() {
-        for (case, ready, taken) in [
-            ("decodes before prompts", vec![9, 1, 1], vec![4, 1, 1]),
-            ("prompts share what is left", vec![9, 9, 9], vec![4, 4, 2]),
-            ("a short rest of a prompt", vec![3, 1], vec![3, 1]),
-            ("more decodes than a pass takes", vec![1; 12], [vec![1; 10], vec![0; 2]].concat()),
-            ("nothing", vec![], vec![]),
+        let equal = vec![0; 12];
+        for (case, ready, served, taken) in [
+            ("decodes before prompts", vec![9, 1, 1], &equal, vec![4, 1, 1]),
+            ("prompts share what is left", vec![9, 9, 9], &equal, vec![4, 4, 2]),
+            ("who was served least goes first", vec![9, 9, 9], &vec![5, 3, 5], vec![4, 4, 2]),
+            ("and the one served most last", vec![9, 9, 9], &vec![5, 3, 4], vec![2, 4, 4]),
+            ("a decode before all prompts", vec![9, 1, 9, 9], &vec![0, 9, 0, 0], vec![4, 1, 4, 1]),
+            ("a short rest of a prompt", vec![3, 1], &equal, vec![3, 1]),
+            ("more decodes than a pass takes", vec![1; 12], &equal, [vec![1; 10], vec![0; 2]].concat()),
+            ("nothing", vec![], &equal, vec![]),
         ] {
-            assert_eq!(plan(&ready, &LIMITS), taken, "{case}");
+            assert_eq!(plan(&ready, served, &LIMITS), taken, "{case}");
         }
     }
 }

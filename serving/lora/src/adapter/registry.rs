@@ -12,11 +12,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use crave_schemas::Clock;
 
+use super::CONFIG_FILE;
 use super::evict::{Resident, choose};
+use super::store::is_name;
 use crate::{Adapter, Error, Model, Result};
 
-/// Characters of an adapter's name.
-const NAME_CHARS_MAX: usize = 64;
 /// Adapters in the folder that [`Registry::list`] tells of.
 const LISTED_MAX: usize = 100_000;
 
@@ -128,6 +128,24 @@ impl Drop for Lease {
     }
 }
 
+impl State {
+    fn bytes(&mut self) -> u64 {
+        self.entries.values_mut().flat_map(Entry::all).map(|loaded| loaded.adapter.bytes()).sum()
+    }
+}
+
+/// For the metrics: what is in memory now.
+fn tell(state: &mut State) {
+    let resident = state.entries.values().filter(|entry| entry.current.is_some()).count();
+    metrics::gauge!("crave_lora_adapters_resident").set(resident as f64);
+    metrics::gauge!("crave_lora_adapter_bytes").set(state.bytes() as f64);
+}
+
+/// The folder that a name stands for now: the name may be moved to another version while one is read.
+fn version_of(dir: &std::path::Path) -> Result<PathBuf> {
+    dir.canonicalize().map_err(|error| Error::io("find", dir, error))
+}
+
 impl Entry {
     fn all(&mut self) -> impl Iterator<Item = &mut Loaded> {
         self.retired.iter_mut().chain(self.current.as_mut())
@@ -198,8 +216,22 @@ impl Registry {
         self.bring(name, true).map(|lease| lease.generation())
     }
 
+    /// The files of `name` have changed: reloads it where it is in memory, on its way there, or pinned. Returns the new
+    /// generation, `None` where the next request will find the new files anyway. Blocks.
+    ///
+    /// # Errors
+    /// Those of [`Registry::reload`].
+    pub fn refresh(&self, name: &str) -> Result<Option<u64>> {
+        let state = self.shared.lock();
+        let kept = |entry: &Entry| entry.current.is_some() || entry.loading || entry.pinned;
+        let is_kept = state.entries.get(name).is_some_and(kept);
+        drop(state);
+        // A load that begins only now reads the new files.
+        if is_kept { self.reload(name).map(Some) } else { Ok(None) }
+    }
+
     fn bring(&self, name: &str, anew: bool) -> Result<Lease> {
-        let dir = self.folder(name)?;
+        self.folder(name)?;
         let shared = &self.shared;
         let mut state = shared.lock();
         while state.entries.get(name).is_some_and(|entry| entry.loading) {
@@ -211,7 +243,7 @@ impl Registry {
             None => entry.loading = true,
         }
         drop(state);
-        let loaded = self.read(name, &dir);
+        let loaded = self.folder(name).and_then(|dir| self.read(name, &version_of(&dir)?));
         let mut state = shared.lock();
         let entry = state.entries.entry(name.to_owned()).or_default();
         entry.loading = false;
@@ -221,6 +253,7 @@ impl Registry {
             entry.current = Some(loaded);
             lease
         });
+        tell(&mut state);
         drop(state);
         shared.changed.notify_all();
         lease
@@ -241,6 +274,8 @@ impl Registry {
         state.generations += 1;
         let generation = state.generations;
         drop(state);
+        metrics::histogram!("crave_lora_adapter_load_seconds", "tier" => "disk")
+            .record((now - started).as_seconds_f64().max(0.0));
         let reload_ms = (now - started).num_milliseconds().max(0) as u64;
         tracing::info!(adapter = name, generation, bytes = adapter.bytes(), reload_ms, "adapter loaded");
         Ok(Loaded { adapter, generation, used_at: now, reload_ms, leases: 0 })
@@ -283,10 +318,17 @@ impl Registry {
     /// it is freed when they end.
     pub fn unload(&self, name: &str, drain_max: Duration) -> Result<u64> {
         let shared = &self.shared;
-        let mut state = shared.lock();
+        // A load under way would bring it back.
+        let loading = |state: &mut State| state.entries.get(name).is_some_and(|entry| entry.loading);
+        let waited = shared.changed.wait_timeout_while(shared.lock(), drain_max, loading);
+        let (mut state, wait) = waited.unwrap_or_else(PoisonError::into_inner);
+        if wait.timed_out() {
+            return Err(Error::Overloaded(format!("adapter {name:?} is being loaded")));
+        }
         let entry = state.entries.get_mut(name).ok_or_else(|| Error::NoAdapter(name.to_owned()))?;
         entry.pinned = false;
         let bytes = entry.retire().ok_or_else(|| Error::NoAdapter(name.to_owned()))?;
+        tell(&mut state);
         let held = |state: &mut State| state.entries.get(name).is_some_and(|entry| !entry.retired.is_empty());
         let (state, wait) =
             shared.changed.wait_timeout_while(state, drain_max, held).unwrap_or_else(PoisonError::into_inner);
@@ -295,6 +337,12 @@ impl Registry {
             true => Err(Error::Overloaded(format!("requests still hold adapter {name:?}"))),
             false => Ok(bytes),
         }
+    }
+
+    /// Whether there is such an adapter, in memory or not.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.folder(name).is_ok()
     }
 
     /// Keeps `name` in memory from its next load on, or no longer.
@@ -336,18 +384,13 @@ impl Registry {
     /// Bytes of all adapters in memory, older generations among them.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        let mut state = self.shared.lock();
-        let all = state.entries.values_mut().flat_map(Entry::all);
-        all.map(|loaded| loaded.adapter.bytes()).sum()
+        self.shared.lock().bytes()
     }
 
     /// The folder of `name`, if the name is one and the folder is an adapter's.
     fn folder(&self, name: &str) -> Result<PathBuf> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        let valid =
-            (1..=NAME_CHARS_MAX).contains(&name.len()) && name.chars().all(plain) && !name.starts_with('.');
         let dir = self.shared.dir.join(name);
-        match valid && dir.join("adapter_config.json").is_file() {
+        match is_name(name) && dir.join(CONFIG_FILE).is_file() {
             true => Ok(dir),
             false => Err(Error::NoAdapter(name.to_owned())),
         }

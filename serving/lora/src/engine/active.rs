@@ -1,5 +1,6 @@
 //! A request that runs: its tokens, its blocks, what of its text is out.
 
+use chrono::{DateTime, Utc};
 use tokio::sync::mpsc::Sender;
 
 use super::driver::Pending;
@@ -14,6 +15,9 @@ use crate::{Row, Text};
 pub(super) struct Active {
     pub(super) tenant: String,
     pub(super) lease: Option<Lease>,
+    pub(super) came: DateTime<Utc>,
+    /// When its last token was drawn.
+    pub(super) drawn_at: Option<DateTime<Utc>>,
     /// Prompt and answer.
     tokens: Vec<u32>,
     /// Of them, those whose keys and values are in the cache.
@@ -51,6 +55,8 @@ impl Active {
             sampler: Sampler::new(pending.sampling, &pending.prompt),
             tenant: pending.tenant,
             lease: pending.lease,
+            came: pending.came,
+            drawn_at: None,
             tokens: pending.prompt,
             done,
             max_tokens: pending.max_tokens,
@@ -68,9 +74,14 @@ impl Active {
         self.tokens.len() - self.done
     }
 
-    /// Tokens of the prompt that the cache did not spare.
-    pub(super) fn fresh_tokens(&self) -> u64 {
-        (self.usage.prompt_tokens - self.usage.cached_tokens) as u64
+    /// Tokens of the prompt that the cache spared.
+    pub(super) fn cached_tokens(&self) -> usize {
+        self.usage.cached_tokens
+    }
+
+    /// What runs next is of the prompt.
+    pub(super) fn in_prompt(&self) -> bool {
+        self.done < self.usage.prompt_tokens
     }
 
     /// The client has gone.

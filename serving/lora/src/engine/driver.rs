@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use crave_schemas::Clock;
 use tokio::sync::mpsc::Sender;
 
 use super::active::Active;
+use super::meter::SharedMeter;
 use super::{EngineOptions, Event};
 use crate::adapter::registry::Lease;
 use crate::schedule::blocks::Blocks;
@@ -36,6 +38,9 @@ pub(super) struct Pending {
     pub(super) adapter: Option<String>,
     /// Held from when the adapter is in memory, so that it stays there.
     pub(super) lease: Option<Lease>,
+    /// Its adapter was not in memory.
+    pub(super) cold: bool,
+    pub(super) came: DateTime<Utc>,
     pub(super) prompt: Vec<u32>,
     /// Tokens of the prompt that are nobody's secret.
     pub(super) public: usize,
@@ -74,6 +79,7 @@ pub(super) struct Driver {
     cache: KvCache,
     options: EngineOptions,
     clock: Arc<dyn Clock>,
+    meter: SharedMeter,
     inbox: Receiver<Command>,
     /// For the threads that load.
     commands: SyncSender<Command>,
@@ -90,7 +96,7 @@ impl Driver {
         text: Arc<Text>,
         registry: Registry,
         (cache, options): (KvCache, EngineOptions),
-        clock: Arc<dyn Clock>,
+        (clock, meter): (Arc<dyn Clock>, SharedMeter),
         (inbox, commands): (Receiver<Command>, SyncSender<Command>),
     ) -> Self {
         let blocks = Blocks::new(options.cache_blocks);
@@ -101,6 +107,7 @@ impl Driver {
             cache,
             options,
             clock,
+            meter,
             inbox,
             commands,
             blocks,
@@ -119,6 +126,8 @@ impl Driver {
             self.admit();
             self.pass();
             self.forget_idle_tenants();
+            let (total, now) = (self.options.cache_blocks, self.clock.now());
+            self.meter.round(self.running.len(), &self.waiting, &self.blocks, total, now);
         }
     }
 
@@ -160,11 +169,14 @@ impl Driver {
         let limits = &self.options.limits;
         let own = self.waiting.iter().filter(|waiting| waiting.tenant == pending.tenant).count();
         if self.waiting.len() >= limits.waiting_max {
+            self.meter.ended("refused");
             pending.fail(Error::Overloaded("the queue is full".to_owned()));
         } else if own >= limits.waiting_tenant_max {
+            self.meter.ended("refused");
             pending.fail(Error::Overloaded(format!("{own} of your requests are waiting already")));
         } else {
-            self.counters.arrive(&pending.tenant);
+            let (waiting, running) = (&self.waiting, &self.running);
+            self.counters.arrive(&pending.tenant, |tenant| has_work(waiting, running, tenant));
             self.waiting.push(pending);
         }
     }
@@ -186,6 +198,7 @@ impl Driver {
                 let for_it =
                     |pending: &Pending| pending.lease.is_none() && pending.adapter.as_deref() == Some(name);
                 for pending in self.waiting.extract_if(.., |pending| for_it(pending)) {
+                    self.meter.ended("failed");
                     pending.fail(Error::Unusable { name: name.to_owned(), why: error.to_string() });
                 }
             }
@@ -193,8 +206,11 @@ impl Driver {
     }
 
     fn forget_cancelled(&mut self) {
-        self.waiting.retain(|pending| !pending.events.is_closed());
+        for _gone in self.waiting.extract_if(.., |pending| pending.events.is_closed()) {
+            self.meter.ended("cancelled");
+        }
         for active in self.running.extract_if(.., |active| active.cancelled()) {
+            self.meter.ended("cancelled");
             active.release(&mut self.blocks);
         }
     }
@@ -208,7 +224,10 @@ impl Driver {
         for pending in &mut self.waiting {
             let Some(name) = pending.adapter.as_deref().filter(|_| pending.lease.is_none()) else { continue };
             match self.loads.get(name) {
-                Some(Load::Running) => continue,
+                Some(Load::Running) => {
+                    pending.cold = true;
+                    continue;
+                }
                 Some(Load::At(again)) if *again > now => continue,
                 _ => {}
             }
@@ -216,11 +235,13 @@ impl Driver {
                 Ok(Some(lease)) => pending.lease = Some(lease),
                 Ok(None) if free > 0 => {
                     free -= 1;
+                    pending.cold = true;
                     self.loads.insert(name.to_owned(), Load::Running);
                     load(self.registry.clone(), name.to_owned(), self.commands.clone());
                 }
-                Ok(None) => {}
+                Ok(None) => pending.cold = true,
                 Err(error) => {
+                    self.meter.ended("failed");
                     pending.fail(error);
                     failed.push(pending.id);
                 }
@@ -258,13 +279,20 @@ impl Driver {
             admit(&waiting, &running, &self.counters, free, &self.options.limits, now);
         for id in expired {
             if let Some(pending) = self.remove_waiting(id) {
+                self.meter.ended("expired");
                 pending.fail(Error::Overloaded("the request waited too long for its turn".to_owned()));
             }
         }
         for id in admitted {
             let Some(pending) = self.remove_waiting(id) else { continue };
+            self.meter.adapter(match (&pending.adapter, pending.cold) {
+                (None, _) => "base",
+                (Some(_), false) => "memory",
+                (Some(_), true) => "disk",
+            });
+            let waited = self.clock.now() - pending.came;
             if let Some(active) = Active::begin(pending, &mut self.blocks, block_tokens) {
-                self.counters.charge(&active.tenant, active.fresh_tokens());
+                self.meter.begun(&active.tenant, waited, active.cached_tokens());
                 self.running.push(active);
             }
         }
@@ -278,11 +306,14 @@ impl Driver {
     /// One pass over all that run: the next token of each, or the next chunk of its prompt.
     fn pass(&mut self) {
         let ready: Vec<usize> = self.running.iter().map(Active::ready).collect();
-        let taken = plan(&ready, &self.options.limits);
+        let served: Vec<u64> =
+            self.running.iter().map(|active| self.counters.served(&active.tenant)).collect();
+        let taken = plan(&ready, &served, &self.options.limits);
         let mut generations = Vec::new();
         let mut adapters = Vec::new();
         let mut rows = Vec::new();
         let mut members = Vec::new();
+        let (mut all, mut prefill) = (0, 0);
         for (at, (active, tokens)) in
             self.running.iter().zip(taken).enumerate().filter(|(_, (_, tokens))| *tokens > 0)
         {
@@ -296,19 +327,31 @@ impl Driver {
             });
             rows.push(active.row(slot, tokens));
             members.push((at, tokens));
+            all += tokens;
+            if active.in_prompt() {
+                prefill += tokens;
+                self.counters.charge(&active.tenant, tokens as u64);
+            }
         }
         if rows.is_empty() {
             return;
         }
         let block_tokens = self.options.block_tokens;
         let mut finished = vec![false; self.running.len()];
+        let count = rows.len();
         match self.model.forward(&rows, &adapters, &mut self.cache) {
             Ok(logits) => {
+                self.meter.pass(count, all, prefill);
+                let now = self.clock.now();
                 for ((at, tokens), logits) in members.into_iter().zip(logits) {
                     let active = &mut self.running[at];
                     active.advance(tokens, &mut self.blocks, block_tokens);
                     if let Some(logits) = logits {
+                        self.meter.token(active.came, active.drawn_at.replace(now), now);
                         finished[at] = active.draw(logits, &self.model.config().eos, &self.text);
+                        if finished[at] {
+                            self.meter.ended("answered");
+                        }
                         self.counters.charge(&active.tenant, OUTPUT_WEIGHT);
                     }
                 }
@@ -318,6 +361,7 @@ impl Driver {
                 for (at, _) in members {
                     self.running[at].fail(Error::Compute(candle_core::Error::Msg(error.to_string())));
                     finished[at] = true;
+                    self.meter.ended("failed");
                 }
             }
         }
@@ -329,11 +373,13 @@ impl Driver {
 
     fn forget_idle_tenants(&mut self) {
         let (waiting, running) = (&self.waiting, &self.running);
-        self.counters.keep(|tenant| {
-            waiting.iter().any(|pending| pending.tenant == tenant)
-                || running.iter().any(|active| active.tenant == tenant)
-        });
+        self.counters.keep(|tenant| has_work(waiting, running, tenant));
     }
+}
+
+fn has_work(waiting: &[Pending], running: &[Active], tenant: &str) -> bool {
+    waiting.iter().any(|pending| pending.tenant == tenant)
+        || running.iter().any(|active| active.tenant == tenant)
 }
 
 /// Loads an adapter on a thread of its own.

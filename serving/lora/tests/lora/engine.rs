@@ -1,6 +1,5 @@
 //! The engine whole: text in, text out, with a byte-pair tokenizer trained here.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,38 +11,8 @@ use crave_lora::{
 use crave_schemas::SystemClock;
 use serde_json::json;
 use tempfile::TempDir;
-use tokenizers::models::TrainerWrapper;
-use tokenizers::models::bpe::{BPE, BpeTrainer};
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::{AddedToken, Tokenizer};
 
-use crate::fixture::{VOCAB, config, lora, weights, write_lora, write_model};
-
-const TEMPLATE: &str = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}<|assistant|>";
-
-/// A tokenizer of the fixture's vocabulary: bytes, four special tokens, merges learnt from a few sentences.
-fn write_tokenizer(dir: &Path) {
-    let special = ["<pad>", "<s>", "</s>", "<|system|>", "<|user|>", "<|assistant|>"];
-    let special: Vec<AddedToken> = special.map(|text| AddedToken::from(text, true)).into();
-    let mut trainer = TrainerWrapper::from(
-        BpeTrainer::builder()
-            .vocab_size(VOCAB)
-            .show_progress(false)
-            .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
-            .special_tokens(special)
-            .build(),
-    );
-    let mut tokenizer = Tokenizer::new(BPE::default());
-    tokenizer
-        .with_pre_tokenizer(Some(ByteLevel::new(false, true, true)))
-        .with_decoder(Some(ByteLevel::default()));
-    let text =
-        ["the craving for sweet things comes in the evening", "salt and sweet and the sea, the evening sea"];
-    tokenizer.train(&mut trainer, text.into_iter()).unwrap();
-    tokenizer.save(dir.join("tokenizer.json"), false).unwrap();
-    let config = json!({"chat_template": TEMPLATE, "bos_token": "<s>", "eos_token": {"content": "</s>"}});
-    std::fs::write(dir.join("tokenizer_config.json"), config.to_string()).unwrap();
-}
+use crate::fixture::{config, lora, weights, write_lora, write_model, write_tokenizer};
 
 struct World {
     dir: TempDir,
@@ -79,6 +48,10 @@ impl World {
             }
         }
         panic!("no end");
+    }
+
+    async fn prompt_tokens(&self, adapter: &str, words: &str) -> usize {
+        self.ask(request("counts", Some(adapter), words)).await.unwrap().2.prompt_tokens
     }
 
     /// Waits until no request holds an adapter.
@@ -258,4 +231,23 @@ async fn a_load_holds_up_nobody_whose_adapter_is_there() {
     drop(std::fs::OpenOptions::new().write(true).open(&pipe).unwrap());
     let Some(Event::Failed(error)) = stuck.next().await else { panic!("an empty file is no adapter") };
     assert_eq!(error.kind(), ErrorKind::Unavailable);
+}
+
+/// By counted tokens, not by the clock: what one person asked makes nobody else's answer come sooner.
+#[tokio::test(flavor = "multi_thread")]
+async fn equal_prompts_of_two_people_cost_the_same() {
+    let world = World::new(small());
+    let words = "the craving for sweet things comes in the evening, the evening sea";
+    let cost = async |tenant: &str| {
+        let before = world.engine.stats();
+        let (.., usage) = world.ask(request(tenant, Some("a0"), words)).await.unwrap();
+        let after = world.engine.stats();
+        (after.prefill_tokens - before.prefill_tokens, after.passes - before.passes, usage.cached_tokens)
+    };
+    let first = cost("ada").await;
+    assert_eq!((first.0, first.2), (world.prompt_tokens("a0", words).await as u64, 0));
+    let second = cost("bob").await;
+    assert_eq!(second, first, "tokens run, passes, tokens spared");
+    let own = cost("ada").await;
+    assert!(own.0 < first.0 && own.1 < first.1 && own.2 > 0, "the cache works: {own:?} after {first:?}");
 }

