@@ -11,9 +11,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use crave_connect::log::{EventLog, Offset, Stored, Topic};
-use crave_recall::{
-    ColdOptions, Embedder, Embedders, LIMITS, Memory, MiniLm, Place, Recall, SourceKind, models,
-};
+use crave_recall::{LIMITS, Memory, Recall, SourceKind};
 use crave_schemas::{Admitted, Clock, Correct, Kind, Payload, Retract, UserId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -22,7 +20,7 @@ use super::{
     Node,
     position::{load, save},
 };
-use crate::{config::Cold, home::Home};
+use crate::home::Home;
 
 /// Bytes of a topic read at once.
 const READ_BYTES: usize = 256 << 10;
@@ -36,33 +34,10 @@ const CAUGHT_UP_MAX: Duration = Duration::from_secs(600);
 const COOL_INTERVAL: Duration = Duration::from_secs(600);
 /// Longest pause after a failure.
 const RETRY_MAX: Duration = Duration::from_secs(30);
-
-/// Opens the index of a home, with the embedding model where it is there.
-pub(crate) async fn open(home: &Home, cold: &Cold) -> anyhow::Result<Recall> {
-    let folder = home.models();
-    let model = if models::is_present(&folder) {
-        let loaded = tokio::task::spawn_blocking(move || MiniLm::load(&models::folder(&folder))).await?;
-        match loaded {
-            Ok(model) => Some(Arc::new(model) as Arc<dyn Embedder>),
-            Err(error) => {
-                tracing::warn!(%error, "the embedding model cannot be used");
-                None
-            }
-        }
-    } else {
-        None
-    };
-    let cold = ColdOptions {
-        retention: cold.retention,
-        user_bytes_max: cold.user_max.as_u64(),
-        bytes_max: cold.disk_max.as_u64(),
-        ..ColdOptions::new(home.memories().join("cold"))
-    };
-    let (place, embedders) = (Place::Folder(home.memories()), Embedders::new(model));
-    let recall = Recall::open_with(place, embedders, Some(cold)).await.context("opening the memories")?;
-    tracing::info!(mode = %recall.mode().await, "memories");
-    Ok(recall)
-}
+/// Pause between two looks for memories without a vector.
+const EMBED_AGAIN: Duration = Duration::from_secs(300);
+/// Memories between two lines of the log about them.
+const EMBED_TOLD: usize = 4096;
 
 impl Node {
     /// Starts to remember, until the node stops.
@@ -112,17 +87,30 @@ fn position(home: &Home, partition: u32) -> PathBuf {
     home.memories().join(format!("position-{partition}.json"))
 }
 
-/// Embeds what was remembered while no model was there.
-async fn embed(recall: Recall, stop: watch::Receiver<bool>) {
+/// Embeds what has no vector of the model that is set: after a change of the model everything, else what was remembered
+/// while the model was away, or before its person agreed to a remote one.
+async fn embed(recall: Recall, mut stop: watch::Receiver<bool>) {
+    let mut embedded = 0;
     while !*stop.borrow() {
-        match recall.embed_missing(BATCH).await {
-            Ok(0) => return,
-            Ok(memories) => tracing::info!(memories, "embedded what was remembered without a model"),
-            Err(error) => {
-                tracing::warn!(%error, "embedding older memories failed; it is tried again at the next start");
-                return;
+        let pause = match recall.embed_missing(BATCH).await {
+            Ok(0) => EMBED_AGAIN,
+            Ok(memories) => {
+                embedded += memories;
+                if embedded / EMBED_TOLD != (embedded - memories) / EMBED_TOLD {
+                    tracing::info!(memories = embedded, "embedded what had no vector of this model");
+                }
+                continue;
             }
+            Err(error) => {
+                tracing::warn!(%error, "embedding older memories failed; it is tried again");
+                RETRY_MAX
+            }
+        };
+        if embedded > 0 {
+            tracing::info!(memories = embedded, "embedded what had no vector of this model");
+            embedded = 0;
         }
+        let _ = tokio::time::timeout(pause, stop.wait_for(|stop| *stop)).await;
     }
 }
 

@@ -79,7 +79,7 @@ impl Module {
 pub(crate) struct Lora {
     /// `[rank, in]`
     pub(crate) a: Tensor,
-    /// `[out, rank]`
+    /// `[rank, out]`: the other way round than in the file, so that each token's few numbers meet whole rows.
     pub(crate) b: Tensor,
     pub(crate) scale: f64,
 }
@@ -118,9 +118,13 @@ impl Adapter {
             let (rank, scale) = config.rank_and_scale(&path);
             let (outputs, inputs) = module.shape(base.config());
             let mut get = |side: &str, shape: &[usize]| {
-                weights.get(&format!("{prefix}.lora_{side}.{suffix}"), shape, base.dtype()).map_err(refused)
+                let name = format!("{prefix}.lora_{side}.{suffix}");
+                let tensor = weights.get(&name, shape, base.dtype()).map_err(refused)?;
+                tensor.to_device(base.device()).map_err(Error::from)
             };
-            let lora = Lora { a: get("A", &[rank, inputs])?, b: get("B", &[outputs, rank])?, scale };
+            let a = get("A", &[rank, inputs])?;
+            let b = get("B", &[outputs, rank])?.t()?.contiguous()?;
+            let lora = Lora { a, b, scale };
             numbers += rank * (inputs + outputs);
             layers[layer][module as usize] = Some(lora);
         }

@@ -1,6 +1,6 @@
 //! One base model, many LoRA adapters, one batch.
 //!
-//! In: a Hugging Face folder of the Llama family, PEFT folders of adapters, chat requests. Out: tokens, each row of a
+//! In: a Hugging Face folder of the Llama family or a GGUF file, PEFT folders of adapters, chat requests. Out: tokens, each row of a
 //! batch as if its adapter alone had been loaded (LR-1).
 //!
 //! | part | does |
@@ -10,7 +10,9 @@
 //! | [`Text`], [`ChatTemplate`], [`Sampling`] | messages to tokens, logits to tokens, tokens to text |
 //! | [`Engine`], [`Limits`] | many requests at once: who runs, with how many tokens, fairly by tenant; a load never makes a request wait whose adapter is in memory (LR-2) |
 //!
-//! Everything runs on the CPU in f32 or bf16. Nothing of a prompt or an answer is logged.
+//! Everything runs on the CPU: f32, bf16, or f32 over a quantised base. With the feature `cuda` a [`Model`] may lie on a GPU,
+//! with kernels of our own for adapters and attention; that has been compiled, but has not run. Nothing of a prompt or an
+//! answer is logged.
 
 mod adapter;
 mod engine;

@@ -1,4 +1,4 @@
-//! A Llama-family model (Llama 2 and 3, Mistral, Qwen2.5) from a Hugging Face folder, run over mixed batches.
+//! A Llama-family model (Llama 2 and 3, Mistral, Qwen2.5) from a Hugging Face folder or a GGUF file, run over mixed batches.
 //!
 //! One pass takes rows of different requests, lengths, positions and adapters as one flat batch of tokens
 //! `[tokens, hidden]`: there is no padding, and prefill and decode are the same pass.
@@ -6,9 +6,15 @@
 mod attend;
 mod batch;
 mod config;
+#[cfg(feature = "cuda")]
+mod cuda;
+mod gguf;
+mod kernel;
 mod kv;
 mod layer;
+mod matrix;
 mod rope;
+mod source;
 mod weights;
 
 use std::path::{Path, PathBuf};
@@ -27,52 +33,65 @@ use crate::{Error, Result};
 use attend::{Attend, Seen};
 use batch::{Bounds, arrange, check, writes};
 use layer::{Layer, Step};
+use matrix::Matrix;
 use rope::Rope;
+use source::Source;
 
 /// A loaded base model.
 #[derive(Debug)]
 pub struct Model {
     config: ModelConfig,
     dtype: DType,
+    device: Device,
     path: PathBuf,
     sha256: String,
     /// `[vocab, hidden]`
-    embedding: Tensor,
+    embedding: Matrix,
     layers: Vec<Layer>,
     norm: Tensor,
     /// `[vocab, hidden]`
-    head: Tensor,
+    head: Matrix,
     rope: Rope,
 }
 
 impl Model {
-    /// Loads `config.json` and the safetensors files of `dir` into memory as `dtype`, f32 or bf16. Blocks.
+    /// Loads the model in `dir` into memory: `config.json` and safetensors files as `dtype`, f32 or bf16; or one `.gguf`
+    /// file, whose quantised matrices stay as they are while all else is f32. Blocks.
     ///
-    /// On a CPU f32 is the faster one: candle widens a bf16 matrix to f32 for each product.
+    /// On a CPU f32 is faster than bf16: candle widens a bf16 matrix to f32 for each product.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Model`], which name the file and tensor.
     pub fn load(dir: &Path, dtype: DType) -> Result<Self> {
+        Self::load_on(dir, dtype, &Device::Cpu)
+    }
+
+    /// As [`Model::load`], into the memory of `device`; the cache must lie there too. CUDA needs the feature `cuda`.
+    ///
+    /// # Errors
+    /// Those of [`Model::load`].
+    pub fn load_on(dir: &Path, dtype: DType, device: &Device) -> Result<Self> {
         if !matches!(dtype, DType::F32 | DType::BF16) {
             return Err(Error::invalid("dtype", format!("{dtype:?} is not served; f32 and bf16 are")));
         }
-        let config = ModelConfig::read(dir)?;
         let broken = |why: String| Error::model(dir, why);
-        let mut weights = Weights::open_model(dir).map_err(broken)?;
+        let (mut source, config) = Source::open(dir, device)?;
         let table = [config.vocab, config.hidden];
-        let embedding = weights.get("model.embed_tokens.weight", &table, dtype).map_err(broken)?;
+        let embedding = source.matrix("model.embed_tokens.weight", table, dtype).map_err(broken)?;
         let layers = (0..config.layers)
-            .map(|number| Layer::load(&mut weights, &config, number, dtype))
+            .map(|number| Layer::load(&mut source, &config, number, dtype))
             .collect::<Result<Vec<_>, String>>()
             .map_err(broken)?;
-        let norm = weights.get("model.norm.weight", &[config.hidden], dtype).map_err(broken)?;
+        let norm = source.vector("model.norm.weight", config.hidden, dtype).map_err(broken)?;
         let head = match config.tied {
             true => embedding.clone(),
-            false => weights.get("lm_head.weight", &table, dtype).map_err(broken)?,
+            false => source.matrix("lm_head.weight", table, dtype).map_err(broken)?,
         };
-        let rope = Rope::new(&config, dtype, &Device::Cpu)?;
-        let sha256 = weights.sha256();
-        Ok(Self { config, dtype, path: dir.to_owned(), sha256, embedding, layers, norm, head, rope })
+        let divisors = source.rope_divisors(config.head_dim / 2).map_err(broken)?;
+        let rope = Rope::new(&config, divisors.as_deref(), dtype, device)?;
+        let sha256 = source.finish().map_err(broken)?;
+        let (device, path) = (device.clone(), dir.to_owned());
+        Ok(Self { config, dtype, device, path, sha256, embedding, layers, norm, head, rope })
     }
 
     /// Its shape.
@@ -87,10 +106,23 @@ impl Model {
         self.dtype
     }
 
+    /// Where its weights, cache and adapters lie.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// SHA-256 over the names and stored bytes of its tensors, in hex: what an adapter may name as its base.
     #[must_use]
     pub fn sha256(&self) -> &str {
         &self.sha256
+    }
+
+    /// Bytes of its matrices in memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let head = if self.config.tied { 0 } else { self.head.bytes() };
+        self.embedding.bytes() + head + self.layers.iter().map(Layer::bytes).sum::<usize>()
     }
 
     /// Its folder.
@@ -148,7 +180,7 @@ impl Model {
             }
         }
         let positions: Vec<u32> = seen.iter().map(|seen| seen.position as u32).collect();
-        let positions = Tensor::new(positions, &Device::Cpu)?;
+        let positions = Tensor::new(positions, &self.device)?;
         let step = Step {
             cos: self.rope.cos.index_select(&positions, 0)?,
             sin: self.rope.sin.index_select(&positions, 0)?,
@@ -165,7 +197,7 @@ impl Model {
                 window: config.window,
             },
         };
-        let mut x = self.embedding.index_select(&Tensor::new(tokens, &Device::Cpu)?, 0)?;
+        let mut x = self.embedding.rows(&Tensor::new(tokens, &self.device)?)?;
         for (layer, (keys, values)) in self.layers.iter().zip(&cache.layers) {
             x = layer.forward(&x, keys, values, &step)?;
         }
@@ -174,9 +206,9 @@ impl Model {
             return Ok(logits);
         }
         let last: Vec<u32> = wanted.iter().map(|(_, token)| *token).collect();
-        let x = x.index_select(&Tensor::new(last, &Device::Cpu)?, 0)?;
+        let x = x.index_select(&Tensor::new(last, &self.device)?, 0)?;
         let x = rms_norm(&x, &self.norm, config.rms_eps as f32)?;
-        let out = x.matmul(&self.head.t()?)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;
+        let out = self.head.product(&x)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;
         for ((number, _), row) in wanted.into_iter().zip(out) {
             logits[number] = Some(row);
         }

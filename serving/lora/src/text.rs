@@ -16,10 +16,17 @@ impl Text {
     /// Reads `tokenizer.json` of `dir`.
     ///
     /// # Errors
-    /// [`Error::Io`] when it is not there, [`Error::Model`] when it is no tokenizer.
+    /// [`Error::Io`] when it cannot be read, [`Error::Model`] when it is not there or no tokenizer.
     pub fn load(dir: &Path) -> Result<Self> {
         let path = dir.join("tokenizer.json");
-        let bytes = std::fs::read(&path).map_err(|error| Error::io("read", &path, error))?;
+        let bytes = std::fs::read(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Error::model(
+                dir,
+                "it has no tokenizer.json; put the original model's beside the weights (a GGUF file's own vocabulary is \
+                 not read)",
+            ),
+            _ => Error::io("read", &path, error),
+        })?;
         let mut tokenizer = Tokenizer::from_bytes(bytes)
             .map_err(|error| Error::model(dir, format!("tokenizer.json: {error}")))?;
         tokenizer.with_padding(None);

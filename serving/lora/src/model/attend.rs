@@ -7,6 +7,8 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, WithDType, bail}
 use half::bf16;
 use rayon::prelude::*;
 
+use super::kernel::{exp, vectorize};
+
 /// One step's attention for every layer. Op arguments: queries `[tokens, heads, head_dim]`, keys and values
 /// `[slots, kv_heads, head_dim]`; the result has the queries' shape.
 #[derive(Debug)]
@@ -99,30 +101,37 @@ impl Attend {
         let mut out = vec![T::narrow(0.0); queries.len()];
         out.par_chunks_mut(shared).zip(queries.par_chunks(shared)).enumerate().for_each(
             |(at, (out, queries))| {
-                self.one(self.tokens[at / self.kv_heads], at % self.kv_heads, queries, keys, values, out);
+                let (seen, kv_head) = (self.tokens[at / self.kv_heads], at % self.kv_heads);
+                vectorize(Task::run, Task { attend: self, seen, kv_head, queries, keys, values, out });
             },
         );
         out
     }
+}
 
-    /// The query heads of one token that share `kv_head`.
-    fn one<T: Number>(
-        &self,
-        seen: Seen,
-        kv_head: usize,
-        queries: &[T],
-        keys: &[T],
-        values: &[T],
-        out: &mut [T],
-    ) {
-        let dim = self.head_dim;
-        let first = self.window.map_or(0, |window| (seen.position + 1).saturating_sub(window));
+/// The query heads of one token that share a key-value head.
+struct Task<'a, T> {
+    attend: &'a Attend,
+    seen: Seen,
+    kv_head: usize,
+    queries: &'a [T],
+    keys: &'a [T],
+    values: &'a [T],
+    out: &'a mut [T],
+}
+
+impl<T: Number> Task<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { attend, seen, kv_head, queries, keys, values, out } = self;
+        let dim = attend.head_dim;
+        let first = attend.window.map_or(0, |window| (seen.position + 1).saturating_sub(window));
         let count = seen.position + 1 - first;
-        let table = &self.tables[seen.row];
+        let table = &attend.tables[seen.row];
         let number = |position: usize| {
-            let slot = table[position / self.block_tokens] as usize * self.block_tokens
-                + position % self.block_tokens;
-            (slot * self.kv_heads + kv_head) * dim
+            let slot = table[position / attend.block_tokens] as usize * attend.block_tokens
+                + position % attend.block_tokens;
+            (slot * attend.kv_heads + kv_head) * dim
         };
         let scale = 1.0 / (dim as f32).sqrt();
         let queries: Vec<f32> = queries.iter().map(|query| query.widen() * scale).collect();
@@ -149,11 +158,13 @@ impl Attend {
     }
 }
 
+#[inline(always)]
 fn widen<T: Number>(from: &[T], to: &mut [f32]) {
     to.iter_mut().zip(from).for_each(|(to, from)| *to = from.widen());
 }
 
 /// In eight lanes, which the compiler makes into vector instructions (one running sum could not be reordered).
+#[inline(always)]
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0_f32; 8];
     let (a, a_rest) = a.as_chunks::<8>();
@@ -166,12 +177,21 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     lanes.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
 }
 
+#[inline(always)]
 fn softmax(scores: &mut [f32]) {
-    let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for score in scores.iter_mut() {
-        *score = (*score - max).exp();
-        sum += *score;
-    }
+    let max = fold(scores, f32::NEG_INFINITY, |max, score| if score > max { score } else { max });
+    scores.iter_mut().for_each(|score| *score = exp(*score - max));
+    let sum = fold(scores, 0.0, |sum, score| sum + score);
     scores.iter_mut().for_each(|score| *score /= sum);
+}
+
+/// In eight lanes, as [`dot`].
+#[inline(always)]
+fn fold(numbers: &[f32], first: f32, with: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut lanes = [first; 8];
+    let (eights, rest) = numbers.as_chunks::<8>();
+    for eight in eights {
+        lanes.iter_mut().zip(eight).for_each(|(lane, number)| *lane = with(*lane, *number));
+    }
+    lanes.into_iter().chain(rest.iter().copied()).fold(first, &with)
 }

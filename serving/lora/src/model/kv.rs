@@ -21,11 +21,23 @@ impl KvCache {
     /// # Errors
     /// [`crate::Error::Compute`] when the memory is not to be had.
     pub fn new(config: &ModelConfig, dtype: DType, blocks: usize, block_tokens: usize) -> Result<Self> {
+        Self::new_on(config, dtype, blocks, block_tokens, &Device::Cpu)
+    }
+
+    /// As [`KvCache::new`], in the memory of `device`.
+    ///
+    /// # Errors
+    /// Those of [`KvCache::new`].
+    pub fn new_on(
+        config: &ModelConfig,
+        dtype: DType,
+        blocks: usize,
+        block_tokens: usize,
+        device: &Device,
+    ) -> Result<Self> {
         let shape = (blocks * block_tokens, config.kv_heads, config.head_dim);
         let layers = (0..config.layers)
-            .map(|_| {
-                Ok((Tensor::zeros(shape, dtype, &Device::Cpu)?, Tensor::zeros(shape, dtype, &Device::Cpu)?))
-            })
+            .map(|_| Ok((Tensor::zeros(shape, dtype, device)?, Tensor::zeros(shape, dtype, device)?)))
             .collect::<candle_core::Result<_>>()?;
         Ok(Self { layers, block_tokens, blocks })
     }

@@ -9,7 +9,9 @@ use candle_nn::rotary_emb::rope_thd;
 use super::attend::Attend;
 use super::batch::{Segment, Write};
 use super::config::ModelConfig;
-use super::weights::Weights;
+use super::kernel::{AddAdapters, Gate};
+use super::matrix::Matrix;
+use super::source::Source;
 use crate::adapter::{Adapter, Module};
 
 /// What one pass shares over all layers.
@@ -25,15 +27,17 @@ pub(crate) struct Step<'a> {
 
 #[derive(Debug)]
 struct Linear {
-    /// `[out, in]`
-    weight: Tensor,
+    weight: Matrix,
     bias: Option<Tensor>,
 }
 
 impl Linear {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let y = x.matmul(&self.weight.t()?)?;
-        self.bias.as_ref().map_or(Ok(y.clone()), |bias| y.broadcast_add(bias))
+        let y = self.weight.product(x)?;
+        match &self.bias {
+            Some(bias) => y.broadcast_add(bias),
+            None => Ok(y),
+        }
     }
 }
 
@@ -48,8 +52,13 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
+    /// Bytes of its projections.
+    pub(crate) fn bytes(&self) -> usize {
+        self.linears.iter().map(|linear| linear.weight.bytes()).sum()
+    }
+
     pub(crate) fn load(
-        weights: &mut Weights,
+        source: &mut Source,
         config: &ModelConfig,
         number: usize,
         dtype: DType,
@@ -58,16 +67,15 @@ impl Layer {
         for module in Module::ALL {
             let name = format!("model.layers.{number}.{}", module.path());
             let (outputs, inputs) = module.shape(config);
-            let weight = weights.get(&format!("{name}.weight"), &[outputs, inputs], dtype)?;
+            let weight = source.matrix(&format!("{name}.weight"), [outputs, inputs], dtype)?;
             let bias = match module.has_bias(config) {
-                true => Some(weights.get(&format!("{name}.bias"), &[outputs], dtype)?),
+                true => Some(source.vector(&format!("{name}.bias"), outputs, dtype)?),
                 false => None,
             };
             linears.push(Linear { weight, bias });
         }
-        let mut norm = |name: &str| {
-            weights.get(&format!("model.layers.{number}.{name}.weight"), &[config.hidden], dtype)
-        };
+        let mut norm =
+            |name: &str| source.vector(&format!("model.layers.{number}.{name}.weight"), config.hidden, dtype);
         Ok(Self {
             number,
             input_norm: norm("input_layernorm")?,
@@ -88,9 +96,16 @@ impl Layer {
         let attended = self.attention(&rms_norm(x, &self.input_norm, self.rms_eps)?, keys, values, step)?;
         let x = (x + attended)?;
         let normed = rms_norm(&x, &self.mlp_norm, self.rms_eps)?;
-        let gate = silu(&self.project(Module::Gate, &normed, step)?)?;
+        let gate = self.project(Module::Gate, &normed, step)?;
         let up = self.project(Module::Up, &normed, step)?;
-        x + self.project(Module::Down, &(gate * up)?, step)?
+        let inner = match gate.device().is_cpu() && gate.dtype() == DType::F32 {
+            true => {
+                gate.inplace_op2(&up, &Gate)?;
+                gate
+            }
+            false => (silu(&gate)? * up)?,
+        };
+        x + self.project(Module::Down, &inner, step)?
     }
 
     fn attention(&self, x: &Tensor, keys: &Tensor, values: &Tensor, step: &Step<'_>) -> Result<Tensor> {
@@ -104,22 +119,40 @@ impl Layer {
             keys.slice_set(&key.narrow(0, write.start, write.len)?, 0, write.cache_slot)?;
             values.slice_set(&value.narrow(0, write.start, write.len)?, 0, write.cache_slot)?;
         }
-        let attended = query.apply_op3_no_bwd(keys, values, &step.attend)?;
+        let attended = attend(&query, keys, values, step)?;
         self.project(Module::O, &attended.reshape((tokens, ()))?, step)
     }
 
     /// W·x, and + s·B(A·x) for the tokens of each adapter that has this module (LR-1).
     pub(crate) fn project(&self, module: Module, x: &Tensor, step: &Step<'_>) -> Result<Tensor> {
         let y = self.linears[module as usize].forward(x)?;
+        #[cfg(feature = "cuda")]
+        if y.device().is_cuda() {
+            super::cuda::add_adapters(&y, x, step, self.number, module)?;
+            return Ok(y);
+        }
+        if y.device().is_cpu() && y.dtype() == DType::F32 {
+            let Step { segments, adapters, .. } = step;
+            y.inplace_op2(x, &AddAdapters { segments, adapters, layer: self.number, module })?;
+            return Ok(y);
+        }
         for segment in &step.segments {
             let adapter = &step.adapters[segment.slot];
             let Some(lora) = adapter.lora(self.number, module) else { continue };
             let x = x.narrow(0, segment.start, segment.len)?;
             // The scale goes on the narrowest tensor, `[tokens, rank]`.
             let low = (x.matmul(&lora.a.t()?)? * lora.scale)?;
-            let adapted = (y.narrow(0, segment.start, segment.len)? + low.matmul(&lora.b.t()?)?)?;
+            let adapted = (y.narrow(0, segment.start, segment.len)? + low.matmul(&lora.b)?)?;
             y.slice_set(&adapted, 0, segment.start)?;
         }
         Ok(y)
     }
+}
+
+fn attend(query: &Tensor, keys: &Tensor, values: &Tensor, step: &Step<'_>) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if query.device().is_cuda() {
+        return super::cuda::attend(query, keys, values, &step.attend);
+    }
+    query.apply_op3_no_bwd(keys, values, &step.attend)
 }

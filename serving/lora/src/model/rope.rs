@@ -12,8 +12,17 @@ pub(crate) struct Rope {
 }
 
 impl Rope {
-    pub(crate) fn new(config: &ModelConfig, dtype: DType, device: &Device) -> Result<Self> {
-        let frequencies = frequencies(config);
+    /// `divisors`, one a frequency, come on top of the config's stretching.
+    pub(crate) fn new(
+        config: &ModelConfig,
+        divisors: Option<&[f32]>,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self> {
+        let mut frequencies = frequencies(config);
+        for (frequency, divisor) in frequencies.iter_mut().zip(divisors.into_iter().flatten()) {
+            *frequency /= f64::from(*divisor);
+        }
         let mut cos = Vec::with_capacity(config.positions * frequencies.len());
         let mut sin = Vec::with_capacity(config.positions * frequencies.len());
         for position in 0..config.positions {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 /// A matrix or vector by name: shape and numbers.
 pub(crate) type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
-pub(crate) const HIDDEN: usize = 64;
+const HIDDEN: usize = 64;
 pub(crate) const LAYERS: usize = 2;
 pub(crate) const VOCAB: usize = 300;
 
@@ -46,20 +46,22 @@ fn number(config: &Value, key: &str) -> usize {
 
 /// Outputs and inputs of each module.
 pub(crate) fn shape(config: &Value, module: Module) -> (usize, usize) {
-    let dim = HIDDEN / number(config, "num_attention_heads");
+    let hidden = number(config, "hidden_size");
+    let dim = hidden / number(config, "num_attention_heads");
     let kv = dim * number(config, "num_key_value_heads");
     let inner = number(config, "intermediate_size");
     match module {
-        Module::Q | Module::O => (HIDDEN, HIDDEN),
-        Module::K | Module::V => (kv, HIDDEN),
-        Module::Gate | Module::Up => (inner, HIDDEN),
-        Module::Down => (HIDDEN, inner),
+        Module::Q | Module::O => (hidden, hidden),
+        Module::K | Module::V => (kv, hidden),
+        Module::Gate | Module::Up => (inner, hidden),
+        Module::Down => (hidden, inner),
     }
 }
 
 /// Random weights for `config`, scaled so that activations stay near one.
 pub(crate) fn weights(config: &Value, seed: u64) -> Tensors {
     let mut rng = rng(seed);
+    let hidden = number(config, "hidden_size");
     let mut tensors = Tensors::new();
     let mut put = |name: String, shape: Vec<usize>, scale: f32, plus: f32| {
         let mut numbers = random(&mut rng, shape.iter().product(), scale);
@@ -68,14 +70,14 @@ pub(crate) fn weights(config: &Value, seed: u64) -> Tensors {
     };
     // Small where it is the output too: otherwise each token's own row wins, whatever the layers say.
     let embedding = if config["tie_word_embeddings"] == json!(true) { 0.2 } else { 1.0 };
-    put("model.embed_tokens.weight".to_owned(), vec![VOCAB, HIDDEN], embedding, 0.0);
-    put("model.norm.weight".to_owned(), vec![HIDDEN], 0.1, 1.0);
+    put("model.embed_tokens.weight".to_owned(), vec![VOCAB, hidden], embedding, 0.0);
+    put("model.norm.weight".to_owned(), vec![hidden], 0.1, 1.0);
     if config["tie_word_embeddings"] == json!(false) {
-        put("lm_head.weight".to_owned(), vec![VOCAB, HIDDEN], 0.125, 0.0);
+        put("lm_head.weight".to_owned(), vec![VOCAB, hidden], 0.125, 0.0);
     }
     for layer in 0..number(config, "num_hidden_layers") {
         for norm in ["input_layernorm", "post_attention_layernorm"] {
-            put(format!("model.layers.{layer}.{norm}.weight"), vec![HIDDEN], 0.1, 1.0);
+            put(format!("model.layers.{layer}.{norm}.weight"), vec![hidden], 0.1, 1.0);
         }
         for module in Module::ALL {
             let (outputs, inputs) = shape(config, module);

@@ -4,6 +4,8 @@
 mod adapters;
 mod engine;
 mod fixture;
+mod gguf_file;
 mod golden;
 mod parity;
+mod quantised;
 mod reference;

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::fixture::{self, Lora, Tensors, config, lora, rng, write_lora, write_model};
 use crate::reference;
 
-const TOLERANCE: f64 = 1e-4;
+pub(crate) const TOLERANCE: f64 = 1e-4;
 const BLOCK_TOKENS: usize = 4;
 use Module::{Down, Gate, K, O, Q, Up, V};
 
@@ -66,6 +66,11 @@ impl World {
         let dir = TempDir::new().unwrap();
         let tensors = fixture::weights(&config, 1);
         write_model(&dir.path().join("tiny"), &config, &tensors);
+        Self::of(dir, config, tensors, dtype)
+    }
+
+    /// The world of the model in `dir`/tiny, whose weights are `tensors`.
+    pub(crate) fn of(dir: TempDir, config: Value, tensors: Tensors, dtype: DType) -> Self {
         let model = Arc::new(Model::load(&dir.path().join("tiny"), dtype).unwrap());
         let loras = loras(&config);
         let mut world = Self { dir, config, tensors, model, loras, adapters: Vec::new() };
@@ -81,7 +86,7 @@ impl World {
     }
 
     /// Logits after each token of each sequence, with its adapter beside the weights.
-    fn expected(&self, sequences: &[Sequence]) -> Vec<Vec<Vec<f64>>> {
+    pub(crate) fn expected(&self, sequences: &[Sequence]) -> Vec<Vec<Vec<f64>>> {
         let one = |sequence: &Sequence| {
             let lora = sequence.slot.map(|slot| &self.loras[slot]);
             reference::logits(&self.config, &self.tensors, lora, &sequence.tokens)
@@ -91,12 +96,12 @@ impl World {
 }
 
 pub(crate) struct Sequence {
-    slot: Option<usize>,
+    pub(crate) slot: Option<usize>,
     tokens: Vec<u32>,
 }
 
 /// Two rows of each adapter and of the base, of random lengths.
-fn sequences(adapters: usize, seed: u64) -> Vec<Sequence> {
+pub(crate) fn sequences(adapters: usize, seed: u64) -> Vec<Sequence> {
     let mut rng = rng(seed);
     let slots = (0..adapters).map(Some).chain([None]).flat_map(|slot| [slot, slot]);
     slots
@@ -109,10 +114,10 @@ fn sequences(adapters: usize, seed: u64) -> Vec<Sequence> {
 }
 
 /// Logits by sequence and position of the last token of a chunk.
-type Outputs = Vec<(usize, usize, Vec<f32>)>;
+pub(crate) type Outputs = Vec<(usize, usize, Vec<f32>)>;
 
 /// Runs all sequences in batches of random members, chunks of 1 (decode) to 7 tokens, and scattered blocks.
-fn run(model: &Model, adapters: &[Arc<Adapter>], sequences: &[Sequence], seed: u64) -> Outputs {
+pub(crate) fn run(model: &Model, adapters: &[Arc<Adapter>], sequences: &[Sequence], seed: u64) -> Outputs {
     let mut rng = rng(seed);
     let mut blocks: Vec<u32> = (0..128).collect();
     blocks.shuffle(&mut rng);
@@ -151,7 +156,7 @@ fn run(model: &Model, adapters: &[Arc<Adapter>], sequences: &[Sequence], seed: u
 }
 
 /// The largest difference of any output, relative to the largest number of what it should be.
-fn worst(outputs: &Outputs, expected: &[Vec<Vec<f64>>]) -> f64 {
+pub(crate) fn worst(outputs: &Outputs, expected: &[Vec<Vec<f64>>]) -> f64 {
     let errors = outputs.iter().map(|(at, position, logits)| {
         let logits: Vec<f64> = logits.iter().map(|logit| f64::from(*logit)).collect();
         distance(&logits, &expected[*at][*position])

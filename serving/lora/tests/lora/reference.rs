@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::fixture::{HIDDEN, Lora, Tensors};
+use crate::fixture::{Lora, Tensors};
 
 /// W and, for an adapter, s, A and B of one module.
 struct Linear {
@@ -92,16 +92,17 @@ pub(crate) fn logits(
             }),
         }
     };
+    let hidden = config["hidden_size"].as_u64().unwrap() as usize;
     let heads = config["num_attention_heads"].as_u64().unwrap() as usize;
     let shared = heads / config["num_key_value_heads"].as_u64().unwrap() as usize;
-    let dim = HIDDEN / heads;
+    let dim = hidden / heads;
     let window = match config["model_type"].as_str() {
         Some("mistral") => config["sliding_window"].as_u64().map_or(usize::MAX, |window| window as usize),
         _ => usize::MAX,
     };
     let embedding = vector("model.embed_tokens.weight");
     let mut xs: Vec<Vec<f64>> =
-        tokens.iter().map(|token| embedding[*token as usize * HIDDEN..][..HIDDEN].to_vec()).collect();
+        tokens.iter().map(|token| embedding[*token as usize * hidden..][..hidden].to_vec()).collect();
     for layer in 0..config["num_hidden_layers"].as_u64().unwrap() {
         let path = |name: &str| format!("model.layers.{layer}.{name}");
         let norm = vector(&path("input_layernorm.weight"));

@@ -222,6 +222,7 @@ impl Shared {
     /// One request and its vectors, each of length 1.
     async fn once(&self, texts: &[String], timeout: Duration) -> Result<Vec<Vec<f32>>, Failed> {
         self.requests.fetch_add(1, Ordering::Relaxed);
+        metrics::counter!("crave_embedding_requests_total").increment(1);
         let dimension = self.options.model.dimension();
         let body = CreateEmbeddingRequest {
             model: self.options.model.name().to_owned(),
@@ -242,6 +243,7 @@ impl Shared {
         let bytes_max = answer::bytes_max(texts.len(), dimension);
         let Answer { vectors, tokens } = answer::read(response, bytes_max, texts.len(), dimension).await?;
         self.tokens.fetch_add(tokens, Ordering::Relaxed);
+        metrics::counter!("crave_embedding_tokens_total").increment(tokens);
         Ok(vectors)
     }
 

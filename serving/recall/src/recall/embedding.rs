@@ -16,7 +16,7 @@ use crate::{Error, LIMITS, Memory, Result};
 /// How far a pass over what has no vector has come.
 #[derive(Debug, Default)]
 pub(super) struct Pass {
-    /// The collection it goes over, by number.
+    /// The number of the collection that it goes over.
     over: Option<u64>,
     /// Where its next page begins.
     from: Option<Uuid>,
@@ -82,7 +82,8 @@ impl Recall {
                 if target.is_next && embedded_in_pass <= limit {
                     let (switching, full) = (Arc::clone(inner), target.clone());
                     detached(async move { switching.collections.switch(&full).await }).await?;
-                    tracing::info!(model = %chosen.model(), "memories are searched by the new model");
+                    let (memories, by_words) = inner.collections.totals(&target).await?.unwrap_or_default();
+                    tracing::info!(model = %chosen.model(), memories, by_words, "the new model is in use");
                     target.is_next = false;
                 } else if embedded_in_pass == 0 {
                     return Ok(0);

@@ -22,13 +22,13 @@ const PAGE_POINTS: usize = 512;
 
 type Numbered = (u64, Arc<dyn Collection>);
 
-/// Which collection is meant.
+/// Which collection is meant: the one of this model, for the other one always has another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
-    /// Its number, which changes with each copy.
-    pub(crate) number: u64,
     /// Its model.
     pub(crate) model: Model,
+    /// Its number, which changes with each copy.
+    pub(crate) number: u64,
     /// Whether it is on its way, not in use.
     pub(crate) is_next: bool,
 }
@@ -72,7 +72,7 @@ impl Collections {
     {
         let held = self.held.read().await;
         let found = [Some(&held.current), held.next.as_ref()];
-        match found.into_iter().flatten().find(|(number, _)| *number == target.number) {
+        match found.into_iter().flatten().find(|(_, held)| *held.model() == target.model) {
             Some((_, collection)) => work(Arc::clone(collection)).await.map(Some),
             None => Ok(None),
         }
@@ -199,7 +199,7 @@ impl Collections {
         let _alone = self.writing.write().await;
         // From here on no search runs until the step is done.
         let mut held = self.held.write().await;
-        let Some(next) = held.next.clone().filter(|(number, _)| *number == target.number) else {
+        let Some(next) = held.next.clone().filter(|(_, next)| *next.model() == target.model) else {
             return Ok(());
         };
         self.catalogue.promote(next.0).await?;

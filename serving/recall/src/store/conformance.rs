@@ -35,7 +35,6 @@ fn memory(owner: &str, source: &str, days_ago: i64) -> Memory {
 }
 
 /// With a vector that leans to the first axis the more the greater `lean` is, and one word of that weight.
-#[allow(clippy::cast_precision_loss)]
 fn prepared(memory: Memory, lean: u16) -> Prepared {
     let lean = f32::from(lean);
     let length = (lean * lean + 1.0).sqrt();
@@ -256,7 +255,7 @@ async fn missing_vectors(collection: &dyn Collection) {
     collection.delete_source(&user("u1"), SourceKind::Note, "none", 5).await.unwrap();
     assert_eq!(collection.totals().await.unwrap(), (3, 2));
     let (missing, next) = collection.without_meaning(None, 10).await.unwrap();
-    assert_eq!(sources(&missing).into_iter().collect::<BTreeSet<_>>(), ["a", "b"].map(String::from).into());
+    assert_eq!(BTreeSet::from_iter(sources(&missing)), BTreeSet::from(["a", "b"].map(String::from)));
     assert_eq!(next, None);
     // "b" changes and "d" was never there while they are embedded.
     let meaning = |source: &str| Meaning {

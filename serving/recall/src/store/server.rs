@@ -3,6 +3,9 @@
 //! Every write waits until it is applied, which the server's own log makes durable. One lock orders the writes of this
 //! process, so that reading revisions and writing what they admit is one step; no other process may write to the same
 //! collections. Requests are bounded in size and in time, and a failure that passes says so.
+//!
+//! No server was to be had where this was written: it has run against the stand-in of the conformance tests only, which
+//! run against a server where `QDRANT_URL` names one.
 
 mod catalogue;
 mod codec;

@@ -28,7 +28,7 @@ async fn texts_go_in_batches_and_come_back_in_order() {
     let seen = service.seen.lock().unwrap();
     assert_eq!(seen.requests.iter().map(Vec::len).collect::<Vec<_>>(), [8, 8, 4, 1]);
     assert!(seen.keys.iter().all(|key| key.as_deref() == Some("Bearer sk-test")));
-    assert_eq!(embedder.usage(), Usage { requests: 4, retries: 0, tokens: 84 });
+    assert_eq!(embedder.usage(), Usage { requests: 4, retries: 0, tokens: 83 });
     assert!(!format!("{embedder:?} {:?}", service.options()).contains("sk-test"), "a key is never printed");
 }
 
@@ -147,7 +147,9 @@ async fn a_service_that_is_away_stops_neither_writing_nor_searching() {
     let service = Service::start("words-16", true).await;
     let options = OpenAiOptions { retries: 0, ..service.options() };
     let embedder = Arc::new(OpenAi::new(options).unwrap());
-    let everybody = Arc::new(|_| Box::pin(async { true }) as futures::future::BoxFuture<'static, bool>);
+    let everybody = Arc::new(|_: crave_schemas::UserId| {
+        Box::pin(async { true }) as futures::future::BoxFuture<'static, bool>
+    });
     let dir = tempfile::tempdir().unwrap();
     let embedders = Embedders::new(Some(embedder)).consent(everybody);
     let recall = Recall::open_at(Place::Folder(dir.path().to_owned()), embedders).await.unwrap();

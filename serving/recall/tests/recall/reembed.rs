@@ -12,7 +12,7 @@ use crate::support::openai::Service;
 use crate::support::{find, found, model, note, snapshot, user};
 
 async fn open(dir: &Path, chosen: Arc<dyn Embedder>, other: Option<Arc<dyn Embedder>>) -> Recall {
-    let everybody = Arc::new(|_| Box::pin(async { true }) as BoxFuture<'static, bool>);
+    let everybody = Arc::new(|_: crave_schemas::UserId| Box::pin(async { true }) as BoxFuture<'static, bool>);
     let mut embedders = Embedders::new(Some(chosen)).consent(everybody);
     if let Some(other) = other {
         embedders = embedders.or(other);

@@ -1,5 +1,6 @@
 //! A stand-in for a Qdrant server: its protocol over a map in memory, as far as ours goes, and strict about it. It shows
 //! that requests are well formed and answers are read; it is no proof of what a server does.
+#![allow(clippy::result_large_err, reason = "the protocol's own error")]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
@@ -200,7 +201,7 @@ fn output(point: &Point, wanted: Option<q::WithVectorsSelector>) -> Option<q::Ve
 
 /// The real methods, and a refusal for each of the rest.
 macro_rules! service {
-    ($service:ident { $($real:item)* } $($name:ident($request:ident) -> $response:ident;)*) => {
+    ($service:ident { $($real:tt)* } $($name:ident($request:ident) -> $response:ident;)*) => {
         #[tonic::async_trait]
         impl $service for StandIn {
             $($real)*

@@ -38,9 +38,10 @@ impl Server {
         if name.is_empty() || name.len() > 200 || !name.chars().all(word) {
             return Err(Error::invalid("collection", "must be 1 to 200 letters, digits, '_' and '-'"));
         }
-        let encrypted = url.starts_with("https://");
-        if !encrypted && !url.starts_with("http://") {
-            return Err(Error::invalid("url", "must begin with http:// or https:// (the gRPC port, 6334)"));
+        let is_address = url.starts_with("https://") || url.starts_with("http://");
+        if !is_address || url.contains('@') {
+            let why = "must begin with http:// or https:// (the gRPC port, 6334) and hold no password";
+            return Err(Error::invalid("url", why));
         }
         let mut config = Qdrant::from_url(&url).timeout(timeout).connect_timeout(timeout);
         // It would print to the console and ask before anybody waits for an answer.
@@ -222,7 +223,9 @@ mod tests {
         ] {
             assert_eq!(server.number(name), number, "{name}");
         }
-        for (url, name) in [("localhost:6334", "crave"), ("http://h:1", ""), ("http://h:1", "a/b")] {
+        for (url, name) in
+            [("localhost:6334", "crave"), ("http://h:1", ""), ("http://h:1", "a/b"), ("http://me:x@h", "c")]
+        {
             let bad = ServerOptions { url: url.into(), name: name.into(), ..options.clone() };
             assert!(matches!(Server::connect(bad), Err(Error::Invalid { .. })), "{url} {name}");
         }

@@ -1,0 +1,93 @@
+//! f32 rows times an f32 matrix, tile by tile in registers.
+
+use std::arch::x86_64::__m256;
+
+use pulp::x86::V3;
+use rayon::prelude::*;
+
+use super::simd::{load, sum};
+use super::{columns, piece};
+
+/// A tile is this many outputs by this many rows: 12 sums, 3 weights and 1 input fill the 16 registers.
+const OUTPUTS: usize = 3;
+const ROWS: usize = 4;
+
+/// `[outputs, inputs]` and `[rows, inputs]` to `[rows, outputs]`.
+pub(super) fn product(simd: V3, weight: &[f32], x: &[f32], outputs: usize, inputs: usize) -> Vec<f32> {
+    let mut y = vec![0_f32; x.len() / inputs * outputs];
+    let piece = piece(outputs);
+    columns(&mut y, outputs, piece)
+        .into_par_iter()
+        .zip(weight.par_chunks(piece * inputs))
+        .for_each(|(mut y, weight)| simd.vectorize(|| part(simd, weight, x, inputs, &mut y)));
+    y
+}
+
+/// The outputs of `weight`'s rows, for all rows of `x`.
+#[inline(always)]
+pub(super) fn part(simd: V3, weight: &[f32], x: &[f32], inputs: usize, y: &mut [&mut [f32]]) {
+    let tiles = weight.chunks_exact(OUTPUTS * inputs);
+    let (rest, first_of_rest) = (tiles.remainder(), tiles.len() * OUTPUTS);
+    for (at, weight) in tiles.enumerate() {
+        outputs::<OUTPUTS>(simd, weight, x, inputs, at * OUTPUTS, y);
+    }
+    for (at, weight) in rest.chunks_exact(inputs).enumerate() {
+        outputs::<1>(simd, weight, x, inputs, first_of_rest + at, y);
+    }
+}
+
+#[inline(always)]
+fn outputs<const O: usize>(
+    simd: V3,
+    weight: &[f32],
+    x: &[f32],
+    inputs: usize,
+    first: usize,
+    y: &mut [&mut [f32]],
+) {
+    let tiles = x.chunks_exact(ROWS * inputs);
+    let rest = tiles.remainder();
+    let done = tiles.len() * ROWS;
+    for (x, y) in tiles.zip(y.chunks_exact_mut(ROWS)) {
+        tile::<O, ROWS>(simd, weight, x, inputs, first, y);
+    }
+    let y = &mut y[done..];
+    match rest.len() / inputs {
+        3 => tile::<O, 3>(simd, weight, rest, inputs, first, y),
+        2 => tile::<O, 2>(simd, weight, rest, inputs, first, y),
+        1 => tile::<O, 1>(simd, weight, rest, inputs, first, y),
+        _ => {}
+    }
+}
+
+#[inline(always)]
+fn tile<const O: usize, const R: usize>(
+    simd: V3,
+    weight: &[f32],
+    x: &[f32],
+    inputs: usize,
+    first: usize,
+    y: &mut [&mut [f32]],
+) {
+    let eights = inputs / 8;
+    let weight: [&[f32]; O] = std::array::from_fn(|at| &weight[at * inputs..][..inputs]);
+    let x: [&[f32]; R] = std::array::from_fn(|at| &x[at * inputs..][..inputs]);
+    let w8: [&[[f32; 8]]; O] = std::array::from_fn(|at| &weight[at].as_chunks::<8>().0[..eights]);
+    let x8: [&[[f32; 8]]; R] = std::array::from_fn(|at| &x[at].as_chunks::<8>().0[..eights]);
+    let mut sums = [[simd.avx._mm256_setzero_ps(); R]; O];
+    for at in 0..eights {
+        let w: [__m256; O] = std::array::from_fn(|output| load(&w8[output][at]));
+        for row in 0..R {
+            let x = load(&x8[row][at]);
+            for output in 0..O {
+                sums[output][row] = simd.fma._mm256_fmadd_ps(w[output], x, sums[output][row]);
+            }
+        }
+    }
+    for row in 0..R {
+        for output in 0..O {
+            let rest = weight[output][eights * 8..].iter().zip(&x[row][eights * 8..]);
+            y[row][first + output] = sum(simd, sums[output][row]) + rest.map(|(w, x)| w * x).sum::<f32>();
+        }
+    }
+}
