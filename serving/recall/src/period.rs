@@ -179,7 +179,7 @@ fn year(words: &[String], calendar: Calendar, today: NaiveDate) -> Option<Period
     let (year, before) = match year_at(words, after, today) {
         Some(year) => (year, words.get(at)?.as_str()),
         // The next such word, if any.
-        None => return words.get(after..).and_then(|rest| self::year(rest, calendar, today)),
+        None => return words.get(after..).and_then(|rest| year(rest, calendar, today)),
     };
     let first = NaiveDate::from_ymd_opt(year, 1, 1)?;
     Some(match before {

@@ -63,7 +63,7 @@ impl Default for Weights {
             cosine_min: 0.2,
             cosine_min_old: 0.25,
             cosine_sure: 0.7,
-            coverage_sure: 0.8,
+            coverage_sure: 0.85,
             importance: 0.2,
             emotion: 0.2,
             repeat: 0.2,

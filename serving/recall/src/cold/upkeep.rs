@@ -25,7 +25,6 @@ const TEXT_BYTES_MAX: usize = 32 << 20;
 /// Memories of a file that have no meaning of the model that is wanted.
 #[derive(Clone, Debug)]
 pub(crate) struct Awaiting {
-    pub(crate) user: UserId,
     pub(crate) memories: Vec<Memory>,
     pub(crate) place: Place,
 }
@@ -151,9 +150,9 @@ impl Cold {
             let next =
                 lacking.filter(|(key, (number, _))| after.is_none_or(|after| (*key, **number) > after));
             let (key, (number, info)) = next.min_by_key(|(key, (number, _))| (*key, **number))?;
-            let user = info.header.user.clone();
-            match self.segment(&user, &key, *number, info).and_then(|mut file| lacking_of(&mut file, model)) {
-                Ok(memories) => return Some(Awaiting { user, memories, place: (key, *number) }),
+            let user = &info.header.user;
+            match self.segment(user, &key, *number, info).and_then(|mut file| lacking_of(&mut file, model)) {
+                Ok(memories) => return Some(Awaiting { memories, place: (key, *number) }),
                 // It stops nobody else.
                 Err(error) => tracing::error!(%error, "cold memories cannot be embedded anew"),
             }

@@ -187,7 +187,7 @@ impl Inner {
 
     /// Which of the memories the embedder may see: each person is asked for once.
     async fn allowed(&self, embedder: &dyn Embedder, memories: &[Memory]) -> Vec<bool> {
-        let mut known = std::collections::HashMap::new();
+        let mut known = HashMap::new();
         let mut allowed = Vec::with_capacity(memories.len());
         for memory in memories {
             let user = &memory.user_id;
