@@ -1,10 +1,14 @@
 //! One typed configuration: defaults, then `crave.toml`, then `CRAVE__SECTION__KEY`, unknown keys refused.
 
+mod recall;
+
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::Context as _;
 use bytesize::ByteSize;
 use serde::Deserialize;
+
+pub(crate) use self::recall::{EmbedderKind, Recall, Store};
 
 /// Everything that can be set.
 #[derive(Clone, Debug, Deserialize)]
@@ -17,6 +21,7 @@ pub(crate) struct Config {
     pub(crate) repair: Repair,
     pub(crate) limits: Limits,
     pub(crate) sql: Sql,
+    pub(crate) recall: Recall,
     pub(crate) arroyo: Arroyo,
 }
 
@@ -159,6 +164,7 @@ impl Config {
         anyhow::ensure!(sensible.contains(&interval), "flow.checkpoint_interval must be 50ms to 10m");
         anyhow::ensure!(self.limits.events_per_s > 0.0, "limits.events_per_s must be above 0");
         anyhow::ensure!(self.limits.batch_events_max > 0, "limits.batch_events_max must be above 0");
+        self.recall.check()?;
         self.arroyo.check()
     }
 }

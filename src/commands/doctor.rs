@@ -4,7 +4,11 @@ use std::{fs::File, io::Write as _, process::ExitCode, time::Duration};
 
 use serde_json::json;
 
-use crate::{config::Config, home::Home, node::Verified};
+use crate::{
+    config::{self, Config, EmbedderKind, Store},
+    home::Home,
+    node::Verified,
+};
 
 /// Syncs measured.
 const SYNCS: u32 = 50;
@@ -18,7 +22,7 @@ pub(crate) fn run(home: &Home, config: &Config, json: bool) -> anyhow::Result<Ex
     if json {
         println!(
             "{}",
-            json!({ "home": home.path(), "free": free, "fsync_per_s": syncs_per_s, "listen": config.server.listen, "verified": verified, "memories": super::models::state(home) })
+            json!({ "home": home.path(), "free": free, "fsync_per_s": syncs_per_s, "listen": config.server.listen, "verified": verified, "memories": memories(home, &config.recall) })
         );
     } else {
         println!(
@@ -31,7 +35,7 @@ pub(crate) fn run(home: &Home, config: &Config, json: bool) -> anyhow::Result<Ex
             if slow { ": slow; acknowledgements will wait" } else { "" }
         );
         println!("listen    {}", config.server.listen);
-        println!("memories  {}", super::models::state(home));
+        println!("memories  {}", memories(home, &config.recall));
         let proved = verified.as_ref().map_or("no verify yet".into(), |last| {
             let at = chrono::DateTime::from_timestamp_millis(last.at_ms).unwrap_or_default();
             let tables = format!("{} tables equal their SQL", last.verdicts.len());
@@ -40,6 +44,22 @@ pub(crate) fn run(home: &Home, config: &Config, json: bool) -> anyhow::Result<Ex
         println!("verified  {proved}");
     }
     Ok(if slow || complaint.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// How memories are found and where they are, as configured.
+fn memories(home: &Home, recall: &config::Recall) -> String {
+    let embedder = &recall.embedder;
+    let found = match embedder.kind {
+        EmbedderKind::MiniLm => super::models::state(home),
+        EmbedderKind::OpenAi => format!(
+            "search by words, and by meaning for those who agreed to {} at {}",
+            embedder.model, embedder.url
+        ),
+    };
+    match recall.store {
+        Store::Edge => found,
+        Store::Qdrant => format!("{found}; on the Qdrant server {}", recall.url),
+    }
 }
 
 /// Durable 4 KiB writes a second.

@@ -38,7 +38,7 @@ pub(crate) async fn run(home: &Home, config: &Config, args: &Args) -> anyhow::Re
     let serve = args.only.contains(&Part::Serve);
     // Without its memories the platform still takes in, computes and answers: only notes are not found.
     let recall = match serve {
-        true => open_memories(home)
+        true => open_memories(home, &config.recall, &accounts)
             .await
             .inspect_err(|error| tracing::error!(cause = ?error, "answers go without notes"))
             .ok(),

@@ -11,8 +11,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use crave_connect::log::{EventLog, Offset, Stored, Topic};
-use crave_recall::{LIMITS, Memory, MiniLm, Recall, SourceKind, models};
-use crave_schemas::{Admitted, Correct, Kind, Payload, Retract, UserId};
+use crave_recall::{LIMITS, Memory, Recall, SourceKind};
+use crave_schemas::{Admitted, Clock, Correct, Kind, Payload, Retract, UserId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -30,28 +30,14 @@ const WAIT: Duration = Duration::from_millis(200);
 const BATCH: usize = 64;
 /// Longest wait until all that came before is remembered.
 const CAUGHT_UP_MAX: Duration = Duration::from_secs(600);
+/// Pause between two looks for memories that are past their retention.
+const COOL_INTERVAL: Duration = Duration::from_secs(600);
 /// Longest pause after a failure.
 const RETRY_MAX: Duration = Duration::from_secs(30);
-
-/// Opens the index of a home, with the embedding model where it is there.
-pub(crate) async fn open(home: &Home) -> anyhow::Result<Recall> {
-    let folder = home.models();
-    let model = if models::is_present(&folder) {
-        let loaded = tokio::task::spawn_blocking(move || MiniLm::load(&models::folder(&folder))).await?;
-        match loaded {
-            Ok(model) => Some(model),
-            Err(error) => {
-                tracing::warn!(%error, "the embedding model cannot be used");
-                None
-            }
-        }
-    } else {
-        None
-    };
-    let recall = Recall::open(home.memories(), model).await.context("opening the memories")?;
-    tracing::info!(mode = %recall.mode(), "memories");
-    Ok(recall)
-}
+/// Pause between two looks for memories without a vector.
+const EMBED_AGAIN: Duration = Duration::from_secs(300);
+/// Memories between two lines of the log about them.
+const EMBED_TOLD: usize = 4096;
 
 impl Node {
     /// Starts to remember, until the node stops.
@@ -66,6 +52,7 @@ impl Node {
             self.tasks.spawn(task.run(self.stop.subscribe()));
         }
         self.tasks.spawn(embed(recall.clone(), self.stop.subscribe()));
+        self.tasks.spawn(cool(recall.clone(), Arc::clone(&self.clock), self.stop.subscribe()));
     }
 
     /// Waits until nothing in the log is left to remember.
@@ -100,15 +87,46 @@ fn position(home: &Home, partition: u32) -> PathBuf {
     home.memories().join(format!("position-{partition}.json"))
 }
 
-/// Embeds what was remembered while no model was there.
-async fn embed(recall: Recall, stop: watch::Receiver<bool>) {
+/// Embeds what has no vector of the model that is set: after a change of the model everything, else what was remembered
+/// while the model was away, or before its person agreed to a remote one.
+async fn embed(recall: Recall, mut stop: watch::Receiver<bool>) {
+    let mut embedded = 0;
     while !*stop.borrow() {
-        match recall.embed_missing(BATCH).await {
-            Ok(0) => return,
-            Ok(memories) => tracing::info!(memories, "embedded what was remembered without a model"),
+        let pause = match recall.embed_missing(BATCH).await {
+            Ok(0) => EMBED_AGAIN,
+            Ok(memories) => {
+                embedded += memories;
+                if embedded / EMBED_TOLD != (embedded - memories) / EMBED_TOLD {
+                    tracing::info!(memories = embedded, "embedded what had no vector of this model");
+                }
+                continue;
+            }
             Err(error) => {
-                tracing::warn!(%error, "embedding older memories failed; it is tried again at the next start");
-                return;
+                tracing::warn!(%error, "embedding older memories failed; it is tried again");
+                RETRY_MAX
+            }
+        };
+        if embedded > 0 {
+            tracing::info!(memories = embedded, "embedded what had no vector of this model");
+            embedded = 0;
+        }
+        let _ = tokio::time::timeout(pause, stop.wait_for(|stop| *stop)).await;
+    }
+}
+
+/// Moves what is past its retention to the cold index, until `stop`.
+async fn cool(recall: Recall, clock: Arc<dyn Clock>, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        // A command that ends by itself moves nothing.
+        let _ = tokio::time::timeout(COOL_INTERVAL, stop.wait_for(|stop| *stop)).await;
+        while !*stop.borrow() {
+            match recall.retire(clock.now()).await {
+                Ok(0) => break,
+                Ok(memories) => tracing::info!(memories, "old memories moved to the cold index"),
+                Err(error) => {
+                    tracing::warn!(%error, "old memories stay in the hot index; moving them is tried again");
+                    break;
+                }
             }
         }
     }

@@ -5,6 +5,7 @@ mod core;
 mod dead;
 mod documents;
 mod feeder;
+mod index;
 mod jobs;
 mod log;
 mod markers;
@@ -33,8 +34,8 @@ use crave_schemas::{Clock, SystemClock};
 use crave_tables::{DeltaConnector, Dirty, Observer, Repair, Tables};
 pub(crate) use dead::Dead;
 pub(crate) use feeder::{BATCH_EVENTS, Fate};
+pub(crate) use index::open as open_memories;
 pub(crate) use jobs::{Planned, State, plan, texts as job_texts};
-pub(crate) use memories::open as open_memories;
 pub(crate) use parts::Part;
 pub(crate) use status::Status;
 use tokio::{

@@ -10,6 +10,7 @@ mod serve;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use crave_api::Accounts;
 use crave_connect::DeadLetter;
 use crave_insight::{Citations, Conversations, Item, Memories};
 use crave_lake::{Answer, Scope};
@@ -66,7 +67,8 @@ impl Operator {
             return Ok(server);
         }
         let mut node = Node::start(home, &config.one_shot(), &Part::ALL).await?;
-        let recall = open_memories(home).await?;
+        let accounts = Accounts::open(&home.accounts()).await?;
+        let recall = open_memories(home, &config.recall, &accounts).await?;
         let citations = Citations::open(&home.insights()).await?;
         let conversations = Conversations::open(&home.conversations()).await?;
         let memories = Memories::new(Some(recall.clone()), conversations, citations);

@@ -70,7 +70,8 @@ async fn no_sql_reaches_another_persons_rows() {
     assert_eq!(persona["evidence"]["unknown"], "few_cravings", "{persona}");
     assert_eq!(persona["by_month"][0]["n"], 1, "{persona}");
     let (_, profile) = server.get(&bob, "/v1/profile").await;
-    let new = json!({ "goals": [], "time_zone": null, "tone": null, "rapport": "new" });
+    let new =
+        json!({ "goals": [], "time_zone": null, "tone": null, "remote_processing": false, "rapport": "new" });
     assert_eq!(profile, new);
     for (path, bad) in [
         ("/v1/persona/correction", json!({ "archetype": "ada" })),

@@ -45,6 +45,9 @@ pub struct Profile {
     /// `None`: the archetype's.
     #[serde(default)]
     pub tone: Option<Tone>,
+    /// Whether what they write may be sent to services outside, where the operator set any: only if they say so.
+    #[serde(default)]
+    pub remote_processing: bool,
 }
 
 /// Rapport by the goals shared and when the first was.

@@ -142,6 +142,11 @@ mod tests {
             ("which snacks on weekends", "2026-06-06T10:00:00Z", "2026-06-05T10:00:00Z"),
             ("the evening of Friday in May", "2026-05-08T20:00:00Z", "2026-05-09T20:00:00Z"),
             ("yesterday", "2026-06-09T10:00:00Z", "2026-06-08T10:00:00Z"),
+            ("what did I smoke in 2019", "2019-12-31T10:00:00Z", "2020-01-01T10:00:00Z"),
+            ("in the garden since 2020", "2021-12-31T10:00:00Z", "2019-12-31T10:00:00Z"),
+            ("the summer of 2019", "2019-08-31T10:00:00Z", "2020-08-01T10:00:00Z"),
+            ("in winter 2018", "2019-01-31T10:00:00Z", "2018-01-31T10:00:00Z"),
+            ("in March 2017", "2017-03-31T10:00:00Z", "2026-03-31T10:00:00Z"),
         ];
         for (question, inside, outside) in table {
             let asked = Asked::read(question, now, 0);

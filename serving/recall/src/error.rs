@@ -53,6 +53,26 @@ pub enum Error {
         /// What the loader said.
         why: String,
     },
+    /// A remote model gave no embeddings. The text says nothing of what was sent or answered.
+    #[error("the embedding service at {url} {why}")]
+    Remote {
+        /// Where it is.
+        url: String,
+        /// What happened, and what to do.
+        why: String,
+        /// What a caller should make of it.
+        kind: ErrorKind,
+    },
+    /// The Qdrant server did not do what was asked.
+    #[error("the Qdrant server at {url} {why}; check that it runs and what it logs")]
+    Server {
+        /// Where it is.
+        url: String,
+        /// What it said.
+        why: String,
+        /// What a caller should make of it.
+        kind: ErrorKind,
+    },
     /// A text could not be embedded.
     #[error("embedding failed: {0}")]
     Embed(String),
@@ -86,6 +106,16 @@ pub enum Error {
         /// What the engine said.
         why: String,
     },
+    /// A file of somebody's cold memories cannot be read; other people's are not touched by it.
+    #[error(
+        "the cold memories in {path} cannot be read ({why}); stop, move that file away, and replay the memory log to have them again"
+    )]
+    ColdBroken {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Another process has the index open.
     #[error("the memory index in {path} is open in another process; stop it first")]
     InUse {
@@ -106,10 +136,14 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Invalid { .. } => ErrorKind::Invalid,
+            Self::Remote { kind, .. } | Self::Server { kind, .. } => *kind,
             Self::ModelMissing { .. } | Self::Fetch(_) | Self::InUse { .. } | Self::Closed => {
                 ErrorKind::Unavailable
             }
-            Self::ModelBroken { .. } | Self::Hash { .. } | Self::IndexBroken { .. } => ErrorKind::Corrupt,
+            Self::ModelBroken { .. }
+            | Self::Hash { .. }
+            | Self::IndexBroken { .. }
+            | Self::ColdBroken { .. } => ErrorKind::Corrupt,
             Self::Io { .. } | Self::Embed(_) | Self::Labels(_) | Self::Engine(_) => ErrorKind::Internal,
         }
     }

@@ -35,10 +35,10 @@ impl Lexical {
     }
 
     /// The query side with each word's idf among the tenant's memories; `None` for stop words only.
-    pub(crate) fn query(&self, text: &str, words: &WordStats) -> Option<SparseVector> {
+    pub(crate) fn query(&self, text: &str, words: &[&WordStats]) -> Option<SparseVector> {
         let mut query = sorted(self.bm25.embed_query(text));
         for (word, weight) in query.indices.iter().zip(query.values.iter_mut()) {
-            *weight = words.idf(*word);
+            *weight = idf(words, *word);
         }
         Some(query).filter(|vector| !vector.indices.is_empty())
     }
@@ -101,19 +101,37 @@ pub(crate) struct WordStats {
 impl WordStats {
     /// Counts one memory.
     pub(crate) fn add(&mut self, document: &SparseVector) {
-        self.memories += 1;
-        for word in &document.indices {
-            *self.with_word.entry(*word).or_default() += 1;
-        }
+        self.add_words(document.indices.iter().copied());
     }
 
-    /// `ln(1 + (N − n + ½) / (n + ½))`: above 0 even for a word that is everywhere.
-    #[allow(clippy::cast_possible_truncation)]
-    fn idf(&self, word: u32) -> f32 {
-        let with = f64::from(self.with_word.get(&word).copied().unwrap_or(0));
-        let without = f64::from(self.memories) - with;
-        ((without + 0.5) / (with + 0.5)).ln_1p() as f32
+    /// How many memories were counted.
+    pub(crate) fn memories(&self) -> usize {
+        usize::try_from(self.memories).unwrap_or(usize::MAX)
     }
+
+    /// Counts one memory with these words, each once.
+    pub(crate) fn add_words(&mut self, words: impl Iterator<Item = u32>) {
+        self.memories += 1;
+        for word in words {
+            *self.with_word.entry(word).or_default() += 1;
+        }
+    }
+}
+
+/// The weights of a query's words, 0 for those that occur nowhere.
+pub(crate) fn known(query: &SparseVector, all: &[&WordStats]) -> Vec<f32> {
+    let occurs = |word: &u32| all.iter().any(|stats| stats.with_word.contains_key(word));
+    let pairs = query.indices.iter().zip(&query.values);
+    pairs.map(|(word, weight)| if occurs(word) { *weight } else { 0.0 }).collect()
+}
+
+/// `ln(1 + (N − n + ½) / (n + ½))` over all that was counted: above 0 even for a word that is everywhere.
+#[allow(clippy::cast_possible_truncation)]
+fn idf(all: &[&WordStats], word: u32) -> f32 {
+    let counts = |stats: &&WordStats| stats.with_word.get(&word).copied().unwrap_or(0);
+    let with = f64::from(all.iter().map(counts).sum::<u32>());
+    let without = f64::from(all.iter().map(|stats| stats.memories).sum::<u32>()) - with;
+    ((without + 0.5) / (with + 0.5)).ln_1p() as f32
 }
 
 #[cfg(test)]
@@ -139,12 +157,28 @@ mod tests {
     }
 
     #[test]
+    fn counts_in_two_parts_are_those_of_the_whole() {
+        let documents =
+            [&[(1, 1.0), (2, 1.0)][..], &[(1, 1.0)], &[(3, 1.0)], &[(1, 1.0), (3, 1.0)]].map(vector);
+        let count = |documents: &[SparseVector]| {
+            let mut stats = WordStats::default();
+            documents.iter().for_each(|document| stats.add(document));
+            stats
+        };
+        let (whole, first, rest) = (count(&documents), count(&documents[..1]), count(&documents[1..]));
+        for word in 1..5 {
+            assert!((idf(&[&whole], word) - idf(&[&first, &rest], word)).abs() < f32::EPSILON, "{word}");
+        }
+    }
+
+    #[test]
     fn rare_words_weigh_more_and_none_is_negative() {
         let mut words = WordStats::default();
         for document in [&[(1, 1.0), (2, 1.0)][..], &[(1, 1.0)], &[(1, 1.0)]] {
             words.add(&vector(document));
         }
-        assert!(words.idf(3) > words.idf(2) && words.idf(2) > words.idf(1) && words.idf(1) > 0.0);
+        let idf = |word: u32| idf(&[&words], word);
+        assert!(idf(3) > idf(2) && idf(2) > idf(1) && idf(1) > 0.0);
     }
 
     #[test]
@@ -162,7 +196,7 @@ mod tests {
         let lexical = Lexical::new().unwrap();
         assert!(lexical.document("the and of").is_none());
         let document = lexical.document("The cravings came at night").unwrap();
-        let query = lexical.query("a craving at nights", &WordStats::default()).unwrap();
+        let query = lexical.query("a craving at nights", &[&WordStats::default()]).unwrap();
         assert_eq!(query.indices.len(), 2);
         assert!(dot(&document, &query) > 0.0);
         assert!(document.indices.is_sorted());

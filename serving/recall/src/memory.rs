@@ -82,6 +82,10 @@ pub const SPEAKER: &str = "speaker";
 pub const CONTEXT: &str = "context";
 /// The attribute that tells how much it mattered to the person, 0 to 1.
 pub const IMPORTANCE: &str = "importance";
+/// From this importance on a memory is an episodic peak: it is never dropped for room.
+pub const PEAK: f32 = 0.8;
+/// The attribute that keeps it: where it is `true`, the memory is never dropped for room.
+pub const PINNED: &str = "pinned";
 /// The attribute with its emotions: an object of label and confidence, 0 to 1.
 pub const EMOTIONS: &str = "emotions";
 

@@ -143,7 +143,8 @@ pub fn read(words: &[String], now: DateTime<Utc>, offset_min: i64) -> Option<Per
     if has("last|previous|past year") {
         return Some(calendar.between(new_year.with_year(today.year() - 1)?, new_year, "last year", ""));
     }
-    season(words, calendar, today).or_else(|| month(words, calendar, today)).or_else(|| {
+    let named = season(words, calendar, today).or_else(|| month(words, calendar, today));
+    named.or_else(|| year(words, calendar, today)).or_else(|| {
         let ever =
             has("ever|overall|always|altogether") || has("all time") || has("since ?the beginning|start");
         ever.then(|| Period::all(now))
@@ -172,15 +173,42 @@ fn last_n(words: &[String], now: DateTime<Utc>) -> Option<Period> {
     Some(Period { when: format!("in the {label}"), label, ..period })
 }
 
-/// `this winter`, `last summer`, `since autumn`: meteorological seasons of the northern half.
+/// `in 2019`, `since 2019`.
+fn year(words: &[String], calendar: Calendar, today: NaiveDate) -> Option<Period> {
+    let (at, after) = find(words, "in|of|during|since|from")?;
+    let (year, before) = match year_at(words, after, today) {
+        Some(year) => (year, words.get(at)?.as_str()),
+        // The next such word, if any.
+        None => return words.get(after..).and_then(|rest| self::year(rest, calendar, today)),
+    };
+    let first = NaiveDate::from_ymd_opt(year, 1, 1)?;
+    Some(match before {
+        "since" | "from" => calendar.from(first, format!("since {year}"), ""),
+        _ => calendar.between(first, first.checked_add_months(Months::new(12))?, year.to_string(), "in"),
+    })
+}
+
+/// The year at a place: not before 1970 and not to come.
+fn year_at(words: &[String], at: usize, today: NaiveDate) -> Option<i32> {
+    let year = words.get(at)?.parse::<i32>().ok()?;
+    (1970..=today.year()).contains(&year).then_some(year)
+}
+
+/// `this winter`, `last summer`, `since autumn`, `summer 2019`: meteorological seasons of the northern half.
 fn season(words: &[String], calendar: Calendar, today: NaiveDate) -> Option<Period> {
     let table = [("winter", 12), ("spring", 3), ("summer", 6), ("autumn|fall", 9)];
-    let (name, month, at) = table.iter().find_map(|(pattern, month)| {
-        let (at, _) = find(words, pattern)?;
-        Some((pattern.split('|').next()?, *month, at))
+    let (name, month, at, after) = table.iter().find_map(|(pattern, month)| {
+        let (at, after) = find(words, pattern)?;
+        Some((pattern.split('|').next()?, *month, at, after))
     })?;
     let before = at.checked_sub(1).and_then(|at| words.get(at)).map(String::as_str);
+    let of = usize::from(words.get(after).is_some_and(|word| word == "of"));
     let mut first = NaiveDate::from_ymd_opt(today.year(), month, 1)?;
+    if let Some(year) = year_at(words, after + of, today) {
+        first = first.with_year(year)?;
+        let end = first.checked_add_months(Months::new(3))?;
+        return Some(calendar.between(first, end, format!("{name} {year}"), "in"));
+    }
     if first > today {
         first = first.with_year(today.year() - 1)?;
     }
@@ -210,8 +238,7 @@ fn month(words: &[String], calendar: Calendar, today: NaiveDate) -> Option<Perio
     if !matches!(before, Some("since" | "in" | "of" | "during" | "from" | "last" | "this")) {
         return None;
     }
-    let named = words.get(at + 1).and_then(|word| word.parse::<i32>().ok());
-    let year = named.filter(|year| (1970..=today.year()).contains(year));
+    let year = year_at(words, at + 1, today);
     let mut first = NaiveDate::from_ymd_opt(year.unwrap_or(today.year()), number, 1)?;
     if first > today {
         first = first.with_year(today.year() - 1)?;

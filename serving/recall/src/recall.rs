@@ -1,23 +1,31 @@
 //! The door: memories in, hits out, one person at a time.
 
+mod cooling;
+mod embedding;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use crave_schemas::UserId;
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
 
 use crate::asked::{Asked, asks, tells_time};
+use crate::candidates::{Found, Sources, Wanted, WordCounts, candidates, off_thread, tag};
+use crate::cold::{Cold, ColdOptions};
+use crate::embed::{Embedder, Embedders, Model};
+use crate::lexical::Lexical;
 use crate::memory::{EMOTIONS, IMPORTANCE, check_source_id};
 use crate::score::{Candidate, Parts, Scored, Search, Weights, rank};
 use crate::stage::{Stage, Stages};
-use crate::store::{Command, Found, Prepared, Scope, Shared, Store, Wanted};
+use crate::status::Reembedding;
+use crate::store::{Catalogue, Collections, Folder, Parts as Read, Prepared, Scope, Server, ServerOptions};
 use crate::words::words;
-use crate::{Error, LIMITS, Memory, MemoryId, MiniLm, Mode, Result, SourceKind, Status};
+use crate::{Error, LIMITS, Memory, MemoryId, Mode, Result, SourceKind, Status};
+use embedding::{Pass, detached, passes};
 
 /// Questions whose vectors are kept.
 const QUESTIONS_MAX: usize = 1024;
@@ -76,31 +84,88 @@ pub struct Hit {
     pub parts: Parts,
 }
 
+/// Where memories are kept.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// In a folder, by the engine in this process.
+    Folder(PathBuf),
+    /// On a Qdrant server.
+    Server(ServerOptions),
+}
+
 /// The memory of everybody, each for themselves. Cloning it is cheap; the last clone closes the store.
 #[derive(Clone)]
 pub struct Recall {
-    store: Arc<Store>,
-    model: Option<MiniLm>,
-    questions: Arc<Mutex<HashMap<String, Arc<Vec<f32>>>>>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    collections: Collections,
+    embedders: Embedders,
+    lexical: Lexical,
+    words: WordCounts,
+    cold: Arc<Cold>,
+    /// Shared by writes; a move to the cold index has it alone, so that what moves does not change meanwhile.
+    moving: tokio::sync::RwLock<()>,
+    questions: Mutex<HashMap<(Model, String), Arc<Vec<f32>>>>,
+    pass: tokio::sync::Mutex<Pass>,
 }
 
 impl fmt::Debug for Recall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Recall").field("model", &self.model).finish_non_exhaustive()
+        f.debug_struct("Recall").field("embedders", &self.inner.embedders).finish_non_exhaustive()
     }
 }
 
 impl Recall {
-    /// Opens or creates the index in `dir`. Without a model, search is by words alone and [`Status`] says so.
+    /// Opens or creates the index in the folder `dir`. Without a model, search is by words alone and [`Status`] says so.
     ///
     /// # Errors
-    /// [`Error::InUse`] while another process has it open, [`Error::IndexBroken`] when it cannot be read,
-    /// [`Error::Io`] when the folder cannot be used.
-    pub async fn open(dir: impl AsRef<Path>, model: Option<MiniLm>) -> Result<Self> {
-        let dir = dir.as_ref().to_owned();
-        let opened = tokio::task::spawn_blocking(move || Store::open(&dir)).await;
-        let store = Arc::new(opened.map_err(|error| Error::Engine(error.to_string()))??);
-        Ok(Self { store, model, questions: Arc::default() })
+    /// As [`Self::open_at`].
+    pub async fn open(dir: impl AsRef<Path>, model: Option<Arc<dyn Embedder>>) -> Result<Self> {
+        Self::open_at(Place::Folder(dir.as_ref().to_owned()), Embedders::new(model)).await
+    }
+
+    /// Opens or creates the index at `place`, and in a folder the cold index beside it. As [`Self::open_with`].
+    ///
+    /// # Errors
+    /// As [`Self::open_with`].
+    pub async fn open_at(place: Place, embedders: Embedders) -> Result<Self> {
+        let cold = match &place {
+            Place::Folder(dir) => Some(ColdOptions::new(dir.join("cold"))),
+            Place::Server(_) => None,
+        };
+        Self::open_with(place, embedders, cold).await
+    }
+
+    /// Opens or creates the index at `place`, with the cold index that `cold` says; without it nothing moves. Where the
+    /// index holds vectors of another model than the one that is set, [`Self::embed_missing`] makes them anew.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] while another process has the folder open, [`Error::IndexBroken`] when it cannot be read,
+    /// [`Error::Io`] when the folder cannot be used, [`Error::Server`] when the server cannot.
+    pub async fn open_with(place: Place, embedders: Embedders, cold: Option<ColdOptions>) -> Result<Self> {
+        let catalogue: Box<dyn Catalogue> = match place {
+            Place::Folder(dir) => Box::new(Folder::lock(&dir).await?),
+            Place::Server(options) => Box::new(Server::connect(options)?),
+        };
+        let first = embedders.chosen().map_or_else(Model::minilm, |chosen| chosen.model().clone());
+        let cold = move || cold.map_or_else(|| Ok(Cold::none()), Cold::open);
+        let cold =
+            tokio::task::spawn_blocking(cold).await.map_err(|error| Error::Engine(error.to_string()))??;
+        let inner = Inner {
+            collections: Collections::open(catalogue, &first).await?,
+            cold: Arc::new(cold),
+            moving: tokio::sync::RwLock::default(),
+            embedders,
+            lexical: Lexical::new()?,
+            words: WordCounts::default(),
+            questions: Mutex::default(),
+            pass: tokio::sync::Mutex::default(),
+        };
+        let inner = Arc::new(inner);
+        inner.finish_moves().await?;
+        Ok(Self { inner })
     }
 
     /// Writes memories and returns when they are on disk. The same memory again changes nothing; a lower revision than
@@ -110,8 +175,8 @@ impl Recall {
     /// through the old revision first.
     ///
     /// # Errors
-    /// [`Error::Invalid`] naming the field, and then nothing was written; [`Error::Embed`] or [`Error::Engine`] when
-    /// the model or the store fails: sending all of it again is safe.
+    /// [`Error::Invalid`] naming the field, and then nothing was written; [`Error::Embed`], [`Error::Engine`] or
+    /// [`Error::Server`] when the model or the store fails: sending all of it again is safe.
     pub async fn upsert(&self, memories: Vec<Memory>) -> Result<()> {
         if memories.len() > LIMITS.upsert_memories_max {
             let max = LIMITS.upsert_memories_max;
@@ -120,48 +185,42 @@ impl Recall {
         for memory in &memories {
             memory.check()?;
         }
-        self.write(memories, false).await
+        self.write(memories).await
     }
 
-    /// Embeds up to `limit` memories that were written while no model was there; returns how many it did. Call it
-    /// until it returns 0.
-    ///
-    /// # Errors
-    /// As [`Self::upsert`].
-    pub async fn embed_missing(&self, limit: usize) -> Result<usize> {
-        if self.model.is_none() {
-            return Ok(0);
-        }
-        let limit = limit.min(LIMITS.upsert_memories_max);
-        let memories = self.read(move |shared| shared.without_meaning(limit)).await?;
-        let done = memories.len();
-        self.write(memories, true).await?;
-        Ok(done)
-    }
-
-    async fn write(&self, memories: Vec<Memory>, only_existing: bool) -> Result<()> {
+    async fn write(&self, memories: Vec<Memory>) -> Result<()> {
+        let memories = self.inner.not_cold(memories, |memory| memory).await?;
         if memories.is_empty() {
             return Ok(());
         }
-        let model = self.model.as_ref();
-        let mut meanings = match model {
-            Some(model) => {
-                let texts = memories.iter().map(Memory::embedded).collect();
-                model.embed(texts).await?.into_iter().map(Some).collect()
-            }
-            None => vec![None; memories.len()],
+        let (meanings, model) = self.inner.meanings(&memories).await?;
+        let inner = Arc::clone(&self.inner);
+        let words = Arc::clone(&inner);
+        let prepare = move || {
+            let one = |(memory, dense): (Memory, Option<Vec<f32>>)| {
+                let sparse = words.lexical.document(&memory.worded());
+                Prepared { memory, dense, sparse }
+            };
+            memories.into_iter().zip(meanings).map(one).collect()
         };
-        let model = model.map(MiniLm::name);
-        let memories = self
-            .read(move |shared| {
-                let prepare = |(memory, dense): (Memory, Option<Vec<f32>>)| {
-                    let sparse = shared.lexical.document(&memory.worded());
-                    Prepared { memory, dense, sparse, model }
-                };
-                Ok(memories.into_iter().zip(meanings.drain(..)).map(prepare).collect())
-            })
-            .await?;
-        self.command(|reply| Command::Upsert { memories, only_existing, reply }).await
+        let prepared: Vec<Prepared> =
+            tokio::task::spawn_blocking(prepare).await.map_err(|error| Error::Engine(error.to_string()))?;
+        detached(async move {
+            let _shared = inner.moving.read().await;
+            // What moved since it was asked first.
+            let prepared = inner.not_cold(prepared, |one| &one.memory).await?;
+            let mut users: HashMap<UserId, usize> = HashMap::new();
+            prepared.iter().for_each(|one| *users.entry(one.memory.user_id.clone()).or_default() += 1);
+            let revisions = cooling::revisions(prepared.iter().map(|one| &one.memory));
+            let written = match inner.collections.upsert(prepared, &model).await {
+                Ok(()) => inner.supersede(revisions).await,
+                failed => failed,
+            };
+            // After the write: counts that a reader takes before it must not be kept.
+            users.iter().for_each(|(user, memories)| inner.words.wrote(user, *memories));
+            written
+        })
+        .await
     }
 
     /// Finds the person's memories that fit `query`, best first.
@@ -177,8 +236,6 @@ impl Recall {
         if options.k == 0 || options.k > LIMITS.hits_max {
             return Err(Error::invalid("k", format!("must be 1 to {}", LIMITS.hits_max)));
         }
-        let meaning =
-            if options.stages.has(Stage::Dense) { self.embed_question(&query).await? } else { None };
         let asked = Asked::read(&query, options.as_of, options.offset_min);
         let narrow = options.stages.has(Stage::Depth) && options.k <= 10;
         let limit = if narrow { asked.depth(LIMITS.hits_max) } else { LIMITS.hits_max };
@@ -188,19 +245,28 @@ impl Recall {
             until: options.until,
             as_of: Some(options.as_of),
         };
-        let (user, stages) = (user.clone(), options.stages);
-        let (found, idf) = self
-            .read(move |shared| {
-                let wanted = Wanted {
-                    query: &query,
-                    meaning: meaning.as_ref().map(|m| m.as_slice()),
-                    scope: &scope,
-                    limit,
-                    stages,
-                };
-                shared.search(&user, &wanted)
-            })
-            .await?;
+        let inner = &self.inner;
+        let (found, idf) = loop {
+            let (live, _) = inner.collections.targets().await;
+            let dense = options.stages.has(Stage::Dense);
+            let meaning = if dense { self.embed_question(user, &live.model, &query).await? } else { None };
+            let wanted = Wanted {
+                query: &query,
+                asked: &asked,
+                weights: &options.weights,
+                meaning,
+                scope: &scope,
+                limit,
+                stages: options.stages,
+            };
+            let collection = inner.collections.live().await;
+            // Another model may have taken over while the question was embedded.
+            if *collection.model() == live.model {
+                let (cold, lexical, counts) = (&inner.cold, &inner.lexical, &inner.words);
+                break candidates(&Sources { collection: &*collection, cold, lexical, counts }, user, wanted)
+                    .await?;
+            }
+        };
         let candidates = found.into_iter().map(|one| candidate(one, &options.emotions)).collect();
         let search = Search {
             asked: &asked,
@@ -217,19 +283,36 @@ impl Recall {
         Ok(ranked.into_iter().map(hit).collect())
     }
 
-    /// The question's vector: the same question again is not embedded again.
-    async fn embed_question(&self, query: &str) -> Result<Option<Arc<Vec<f32>>>> {
-        let Some(model) = &self.model else { return Ok(None) };
-        let questions = || self.questions.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kept) = questions().get(query) {
+    /// The question's vector by `model`: the same question again is not embedded again. Without one, the search is by
+    /// words alone.
+    async fn embed_question(
+        &self,
+        user: &UserId,
+        model: &Model,
+        query: &str,
+    ) -> Result<Option<Arc<Vec<f32>>>> {
+        let Some(embedder) = self.inner.embedders.of(model) else { return Ok(None) };
+        if !self.inner.embedders.may_see(embedder.as_ref(), user).await {
+            return Ok(None);
+        }
+        let questions = || self.inner.questions.lock().unwrap_or_else(PoisonError::into_inner);
+        let question = (model.clone(), query.to_owned());
+        if let Some(kept) = questions().get(&question) {
             return Ok(Some(Arc::clone(kept)));
         }
-        let vector = Arc::new(model.embed_one(query.to_owned()).await?);
+        let vector = match embedder.embed_question(query.to_owned()).await {
+            Ok(vector) => Arc::new(vector),
+            Err(error) if passes(&error) => {
+                tracing::warn!(%error, "a question is searched by its words alone");
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
         let mut kept = questions();
         if kept.len() >= QUESTIONS_MAX {
             kept.clear();
         }
-        kept.insert(query.to_owned(), Arc::clone(&vector));
+        kept.insert(question, Arc::clone(&vector));
         Ok(Some(vector))
     }
 
@@ -241,8 +324,10 @@ impl Recall {
         if ids.len() > LIMITS.page_memories_max {
             return Err(Error::invalid("ids", format!("may be at most {}", LIMITS.page_memories_max)));
         }
-        let user = user.clone();
-        self.read(move |shared| shared.get(&user, &ids)).await
+        let ids: Vec<_> = ids.into_iter().map(|id| id.0).collect();
+        let points = self.inner.collections.live().await.get(user, &ids, Read::Payload).await?;
+        let hot = points.iter().filter_map(|point| point.of(user)).collect();
+        self.inner.with_cold(user, ids, hot).await
     }
 
     /// A page of the person's memories, by id, and where the next page begins; `limit` is cut to the bound of a page.
@@ -255,8 +340,12 @@ impl Recall {
         from: Option<MemoryId>,
         limit: usize,
     ) -> Result<(Vec<Memory>, Option<MemoryId>)> {
-        let (user, limit) = (user.clone(), limit.clamp(1, LIMITS.page_memories_max));
-        self.read(move |shared| shared.list(&user, from, limit)).await
+        let limit = limit.clamp(1, LIMITS.page_memories_max);
+        let live = self.inner.collections.live().await;
+        let (points, next) = live.list(user, from.map(|id| id.0), limit, Read::Payload).await?;
+        drop(live);
+        let hot = points.iter().filter_map(|point| point.of(user)).collect();
+        self.inner.page_with_cold(user, from, limit, (hot, next.map(MemoryId))).await
     }
 
     /// How many memories the person has.
@@ -264,8 +353,10 @@ impl Recall {
     /// # Errors
     /// [`Error::Engine`] when the store fails.
     pub async fn count(&self, user: &UserId) -> Result<usize> {
-        let user = user.clone();
-        self.read(move |shared| shared.count(&user)).await
+        // While a memory moves it is in both.
+        let _still = self.inner.moving.read().await;
+        let hot = self.inner.collections.live().await.count(user).await?;
+        Ok(hot + self.inner.cold_count(user).await?)
     }
 
     /// Deletes what was made from a source, up to and with revision `through` (`None`: for good, whatever its
@@ -282,8 +373,17 @@ impl Recall {
         through: Option<u32>,
     ) -> Result<()> {
         check_source_id(source_id)?;
-        let (user, source_id, through) = (user.clone(), source_id.to_owned(), through.unwrap_or(u32::MAX));
-        self.command(|reply| Command::DeleteSource { user, kind, source_id, through, reply }).await
+        let (user, source, through) = (user.clone(), source_id.to_owned(), through.unwrap_or(u32::MAX));
+        let inner = Arc::clone(&self.inner);
+        detached(async move {
+            let _shared = inner.moving.read().await;
+            // A damaged cold file keeps nothing from being deleted hot; the deletion is not done then, and is said so.
+            let cold = inner.delete_cold(&user, kind, &source, through).await;
+            let hot = inner.collections.delete_source(&user, kind, &source, through).await;
+            inner.words.forget(&user);
+            hot.and(cold)
+        })
+        .await
     }
 
     /// Leaves no byte of the person in any file of the index and returns when that is so. It rewrites the index, so it
@@ -292,8 +392,15 @@ impl Recall {
     /// # Errors
     /// [`Error::Engine`] or [`Error::Io`]: then it is not done; call it again.
     pub async fn erase_user(&self, user: &UserId) -> Result<()> {
-        let user = user.clone();
-        self.command(|reply| Command::EraseUser { user, reply }).await
+        let (inner, user) = (Arc::clone(&self.inner), user.clone());
+        detached(async move {
+            inner.erase_cold(&user).await?;
+            let erased = inner.collections.rebuild(Some(&user)).await;
+            inner.words.forget(&user);
+            // What was on its way to the cold index when the first was done.
+            erased.and(inner.erase_cold(&user).await)
+        })
+        .await
     }
 
     /// Rewrites the index without the bytes of what was deleted, and with a fresh log.
@@ -301,7 +408,8 @@ impl Recall {
     /// # Errors
     /// [`Error::Engine`] or [`Error::Io`]: then the old index is in use still.
     pub async fn scrub(&self) -> Result<()> {
-        self.command(|reply| Command::Scrub { reply }).await
+        let inner = Arc::clone(&self.inner);
+        detached(async move { inner.collections.rebuild(None).await }).await
     }
 
     /// Merges the engine's segments and builds the search graph of large ones. Searches go on, writes wait.
@@ -309,14 +417,15 @@ impl Recall {
     /// # Errors
     /// [`Error::Engine`] when the store fails.
     pub async fn optimise(&self) -> Result<()> {
-        self.command(|reply| Command::Optimise { reply }).await
+        let inner = Arc::clone(&self.inner);
+        detached(async move { inner.collections.optimise().await }).await
     }
 
     /// How memories are found.
-    #[must_use]
-    pub fn mode(&self) -> Mode {
-        match &self.model {
-            Some(model) => Mode::Hybrid { model: model.name().to_owned() },
+    pub async fn mode(&self) -> Mode {
+        let (live, _) = self.inner.collections.targets().await;
+        match self.inner.embedders.of(&live.model) {
+            Some(_) => Mode::Hybrid { model: live.model.name().to_owned() },
             None => Mode::LexicalOnly,
         }
     }
@@ -324,33 +433,33 @@ impl Recall {
     /// The state of the index. It counts exactly, which takes a pass over all points: not for polling.
     ///
     /// # Errors
-    /// [`Error::Engine`] when the store fails.
+    /// [`Error::Engine`] or [`Error::Server`] when the store fails.
     pub async fn status(&self) -> Result<Status> {
-        let mode = self.mode();
-        self.read(move |shared| {
-            let (memories, awaiting_embedding) = shared.totals()?;
-            let (generation, wal_bytes) = shared.disk();
-            let (scrub_due, failed) = (shared.scrub_due(), shared.failure());
-            Ok(Status { mode, memories, awaiting_embedding, generation, wal_bytes, scrub_due, failed })
+        let mode = self.mode().await;
+        let collections = &self.inner.collections;
+        let (target, next) = collections.targets().await;
+        let reembedding = match next {
+            Some(next) => collections.totals(&next).await?.map(|(memories, awaiting_embedding)| {
+                Reembedding { model: next.model.name().to_owned(), memories, awaiting_embedding }
+            }),
+            None => None,
+        };
+        let live = collections.live().await;
+        let (memories, awaiting_embedding) = live.totals().await?;
+        let (cold, model) = (Arc::clone(&self.inner.cold), tag(live.model()));
+        let (totals, lacking) =
+            off_thread(&cold, move |cold| Ok((cold.totals(), cold.lacking(&model)))).await?;
+        Ok(Status {
+            mode,
+            memories,
+            awaiting_embedding: awaiting_embedding + lacking,
+            cold: totals,
+            reembedding,
+            generation: target.number,
+            wal_bytes: live.log_bytes(),
+            scrub_due: collections.scrub_due(),
+            failed: live.failure(),
         })
-        .await
-    }
-
-    /// Runs `work` on a blocking thread: the engine blocks.
-    async fn read<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Shared) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let shared = Arc::clone(&self.store.shared);
-        let done = tokio::task::spawn_blocking(move || work(&shared)).await;
-        done.map_err(|error| Error::Engine(error.to_string()))?
-    }
-
-    /// Hands a command to the writer and waits for its answer.
-    async fn command(&self, build: impl FnOnce(oneshot::Sender<Result<()>>) -> Command) -> Result<()> {
-        let (reply, answer) = oneshot::channel();
-        self.store.commands()?.send(build(reply)).await.map_err(|_| Error::Closed)?;
-        answer.await.map_err(|_| Error::Closed)?
     }
 }
 

@@ -41,6 +41,11 @@ pub struct Weights {
     pub cosine_min: f32,
     /// The same for one older than [`crave_udfs::FULL_WEIGHT_DAYS`], unless the question names a time.
     pub cosine_min_old: f32,
+    /// Old memories on disk are left alone when a newer one has this cosine, or covers [`Self::coverage_sure`] of the
+    /// question's words, unless the question names a time.
+    pub cosine_sure: f32,
+    /// The share of the question's words, weighed by their rarity, 0 to 1.
+    pub coverage_sure: f64,
     /// How much the weight of a memory (0 to 1, ½ when unknown) moves the score, up or down.
     pub importance: f64,
     /// How much a like mood (cosine of the emotions, 0 to 1) lifts the score.
@@ -57,6 +62,8 @@ impl Default for Weights {
             floor: 0.3,
             cosine_min: 0.2,
             cosine_min_old: 0.25,
+            cosine_sure: 0.7,
+            coverage_sure: 0.8,
             importance: 0.2,
             emotion: 0.2,
             repeat: 0.2,
@@ -218,6 +225,12 @@ pub fn rank<T>(candidates: Vec<Candidate<T>>, search: &Search<'_>, k: usize) -> 
     }
     scored.truncate(k);
     scored.into_iter().map(|(one, parts, score)| Scored { item: one.item, score, parts }).collect()
+}
+
+/// Whether a memory with these raw scores answers so well that older ones need not be looked for.
+pub(crate) fn suffices(cosine: Option<f32>, words: u64, idf: &[f32], weights: &Weights) -> bool {
+    cosine.is_some_and(|cosine| cosine >= weights.cosine_sure)
+        || rerank::coverage(words, idf) >= weights.coverage_sure
 }
 
 /// Near enough, on raw scores and not on ranks: the best of what does not fit is no answer.

@@ -22,10 +22,32 @@ impl fmt::Display for Mode {
         match self {
             Self::Hybrid { model } => write!(f, "search by meaning ({model}) and by words"),
             Self::LexicalOnly => f.write_str(
-                "search by words alone: no embedding model is there, so other wordings are not found; run `crave models pull`",
+                "search by words alone: the embedding model is not there, so other wordings are not found; run `crave models pull`",
             ),
         }
     }
+}
+
+/// The change to another embedding model, while it goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reembedding {
+    /// The new model.
+    pub model: String,
+    /// Memories of all people in the new collection.
+    pub memories: usize,
+    /// Those of them that have no vector of it yet.
+    pub awaiting_embedding: usize,
+}
+
+/// The cold index: what is older than the retention, on disk only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Cold {
+    /// Memories of all people in it.
+    pub memories: usize,
+    /// Its bytes on disk.
+    pub bytes: u64,
+    /// People one of whose files cannot be read.
+    pub broken: usize,
 }
 
 /// The state of the index.
@@ -34,11 +56,16 @@ pub struct Status {
     /// How memories are found.
     #[serde(flatten)]
     pub mode: Mode,
-    /// Memories of all people.
+    /// Memories of all people in the hot index.
     pub memories: usize,
-    /// Those of them that have no embedding yet (written while no model was there).
+    /// Memories, hot and cold, that have no embedding yet: written while no model was there, or of people who did not agree to a
+    /// remote one.
     pub awaiting_embedding: usize,
-    /// The generation folder in use; it rises with each erasure and scrub.
+    /// What moved to the cold index; not among [`Self::memories`].
+    pub cold: Cold,
+    /// The change to another model, where one goes on.
+    pub reembedding: Option<Reembedding>,
+    /// The number of the collection in use; it rises with each erasure, scrub and change of the model.
     pub generation: u64,
     /// Bytes of the write-ahead log, in which deleted text may remain until a scrub.
     pub wal_bytes: u64,
@@ -53,6 +80,16 @@ impl fmt::Display for Status {
         write!(f, "{}; {} memories", self.mode, self.memories)?;
         if self.awaiting_embedding > 0 {
             write!(f, ", {} without embedding", self.awaiting_embedding)?;
+        }
+        if self.cold.memories > 0 {
+            write!(f, ", {} cold", self.cold.memories)?;
+        }
+        if self.cold.broken > 0 {
+            write!(f, " (cold files of {} people cannot be read)", self.cold.broken)?;
+        }
+        if let Some(new) = &self.reembedding {
+            let done = new.memories.saturating_sub(new.awaiting_embedding);
+            write!(f, "; embedded anew by {}: {done} of {}", new.model, new.memories)?;
         }
         if let Some(why) = &self.failed {
             write!(f, "; writing has stopped: {why}")?;

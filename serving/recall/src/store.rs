@@ -1,166 +1,133 @@
-//! The store: one `qdrant-edge` shard with meaning and words, behind one writer thread.
+//! Vector stores: one [`Collection`] interface, in the process ([`edge`]) and on a Qdrant server ([`server`]).
 //!
-//! What the engine leaves to its user (read in its 0.7.2 source) is done here:
+//! A collection holds points of one [`Model`]; a [`Catalogue`] keeps collections and says which is in use;
+//! [`Collections`] is both for the rest of the crate: it erases and re-embeds by filling a new collection and
+//! switching to it. What may be written is decided in [`admit`], how points look in [`point`], both without an engine.
 //!
-//! - its write-ahead log is never replayed and never cut: an upsert counts only after a flush, so [`writer`] flushes
-//!   each group of commands before it answers, and [`generation`] trims the log whenever a shard is opened;
-//! - `flush` panics while an update holds a lock: one thread does both;
-//! - its calls block: reads run on blocking threads, writes on the writer's;
-//! - a deleted text stays in the log and in free pages: [`writer`] rebuilds the shard into a new generation folder.
-//!
-//! RC-2: every read and delete takes the tenant; the filter that keeps tenants apart is built in [`filter`] alone.
+//! RC-2: whatever reads or deletes takes the tenant. The filter that keeps tenants apart is built in each store's
+//! `filter` alone; what is for everybody ([`Collection::page`] and below) serves upkeep and never a reader.
 
-mod codec;
-mod filter;
-mod generation;
-mod read;
-mod writer;
+mod admit;
+mod collections;
+mod edge;
+mod point;
+mod scope;
+mod server;
 
 #[cfg(test)]
-mod tests;
+mod conformance;
 
-use std::collections::HashMap;
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 
+use async_trait::async_trait;
 use crave_schemas::UserId;
-use tokio::sync::mpsc;
+use qdrant_edge::SparseVector;
+use uuid::Uuid;
 
-pub(crate) use codec::Prepared;
-pub(crate) use filter::Scope;
-pub(crate) use read::{Found, Wanted};
-pub(crate) use writer::Command;
+pub(crate) use collections::{Collections, Target};
+pub(crate) use edge::Folder;
+pub(crate) use point::{Meaning, Point, Prepared};
+pub(crate) use scope::Scope;
+pub(crate) use server::Server;
+pub use server::ServerOptions;
 
-use crate::lexical::{Lexical, WordStats};
-use crate::{Error, Result};
-use generation::Generation;
+use crate::embed::Model;
+use crate::{Result, SourceKind};
 
-/// Commands waiting for the writer; a full queue makes the sender wait.
-const QUEUE_COMMANDS_MAX: usize = 64;
-/// The engine's log is trimmed (by closing and opening the shard) when it is larger.
-const WAL_BYTES_MAX: u64 = 128 << 20;
-/// People whose word counts are kept in memory.
-const WORD_STATS_USERS_MAX: usize = 1024;
-
-/// What readers and the writer share.
-pub(crate) struct Shared {
-    dir: PathBuf,
-    live: RwLock<Generation>,
-    pub(crate) lexical: Lexical,
-    wal_bytes_max: u64,
-    failed: Mutex<Option<String>>,
-    scrub_due: AtomicBool,
-    /// Rises with each group of writes, so that word counts taken before it are not kept after it.
-    writes: AtomicU64,
-    words: Mutex<HashMap<UserId, Arc<WordStats>>>,
-    /// Here and not in [`Store`], so that it is held as long as anybody still reads.
-    _lock: File,
+/// What a search is near to.
+#[derive(Clone, Debug)]
+pub(crate) enum Near {
+    /// A vector of the collection's model.
+    Meaning(Arc<Vec<f32>>),
+    /// Words and their weights.
+    Words(SparseVector),
 }
 
-/// The open store. Dropping it waits for the writer to finish what it was given.
-pub(crate) struct Store {
-    pub(crate) shared: Arc<Shared>,
-    commands: Option<mpsc::Sender<Command>>,
-    writer: Option<JoinHandle<()>>,
+/// What is read of points beside their ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parts {
+    /// Payloads.
+    Payload,
+    /// Vectors of words.
+    Words,
+    /// Payloads and vectors.
+    All,
 }
 
-impl Store {
-    /// Opens or creates the store in `dir`. Blocks.
-    pub(crate) fn open(dir: &Path) -> Result<Self> {
-        Self::open_with(dir, WAL_BYTES_MAX)
-    }
+/// Points in the order of their ids, and where the next page begins.
+pub(crate) type Page = (Vec<Point>, Option<Uuid>);
 
-    fn open_with(dir: &Path, wal_bytes_max: u64) -> Result<Self> {
-        std::fs::create_dir_all(dir).map_err(|error| Error::io("create", dir, error))?;
-        let lock = lock(dir)?;
-        let shared = Arc::new(Shared {
-            dir: dir.to_owned(),
-            live: RwLock::new(generation::open_current(dir)?),
-            lexical: Lexical::new()?,
-            wal_bytes_max,
-            failed: Mutex::new(None),
-            scrub_due: AtomicBool::new(false),
-            writes: AtomicU64::new(0),
-            words: Mutex::new(HashMap::new()),
-            _lock: lock,
-        });
-        let (commands, inbox) = mpsc::channel(QUEUE_COMMANDS_MAX);
-        let writer = std::thread::Builder::new()
-            .name("recall-writer".to_owned())
-            .spawn({
-                let shared = Arc::clone(&shared);
-                move || writer::run(&shared, inbox)
-            })
-            .map_err(|error| Error::io("start a thread for", dir, error))?;
-        Ok(Self { shared, commands: Some(commands), writer: Some(writer) })
-    }
+/// Memories and tombstones of one model. What has returned is on disk.
+#[async_trait]
+pub(crate) trait Collection: Send + Sync {
+    /// Whose vectors it holds.
+    fn model(&self) -> &Model;
 
-    /// Where the writer takes its commands.
-    pub(crate) fn commands(&self) -> Result<&mpsc::Sender<Command>> {
-        self.commands.as_ref().ok_or(Error::Closed)
-    }
+    /// The person's `limit` nearest memories, nearest first, with all their parts.
+    async fn nearest(&self, user: &UserId, near: Near, scope: &Scope, limit: usize) -> Result<Vec<Point>>;
+    /// The person's memories with these ids, in no order.
+    async fn get(&self, user: &UserId, ids: &[Uuid], parts: Parts) -> Result<Vec<Point>>;
+    /// A page of the person's memories.
+    async fn list(&self, user: &UserId, from: Option<Uuid>, limit: usize, parts: Parts) -> Result<Page>;
+    /// How many memories the person has.
+    async fn count(&self, user: &UserId) -> Result<usize>;
+    /// Writes what [`admit`] lets pass.
+    async fn upsert(&self, memories: Vec<Prepared>) -> Result<()>;
+    /// Leaves a tombstone and deletes a source's memories up to a revision.
+    async fn delete_source(&self, user: &UserId, kind: SourceKind, source: &str, through: u32) -> Result<()>;
+
+    /// Deletes memories of the person, without a tombstone: they are kept elsewhere.
+    async fn forget(&self, user: &UserId, ids: &[Uuid]) -> Result<()>;
+
+    /// A page of the memories within a scope, of one person with all parts, or of everybody with their payloads.
+    async fn within(
+        &self,
+        user: Option<&UserId>,
+        scope: &Scope,
+        from: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Page>;
+    /// A page of everything of everybody, with all parts.
+    async fn page(&self, from: Option<Uuid>, limit: usize) -> Result<Page>;
+    /// Writes points of another collection as they are.
+    async fn put(&self, points: Vec<Point>) -> Result<()>;
+    /// A page of the memories of everybody that have no vector of meaning: their payloads.
+    async fn without_meaning(&self, from: Option<Uuid>, limit: usize) -> Result<Page>;
+    /// Gives memories their vectors, where they are still there with the text that was embedded.
+    async fn set_meanings(&self, meanings: Vec<Meaning>) -> Result<()>;
+    /// How many memories there are, and how many of them have no vector of meaning.
+    async fn totals(&self) -> Result<(usize, usize)>;
+    /// Merges segments and builds the graph of large ones.
+    async fn optimise(&self) -> Result<()>;
+    /// Bytes of a log of its own in which deleted text may remain.
+    fn log_bytes(&self) -> u64;
+    /// Why writing has stopped, if it has.
+    fn failure(&self) -> Option<String>;
+    /// Ends it: waits for its readers and closes its files. Nothing is called after it.
+    async fn close(&self) -> Result<()>;
 }
 
-impl Drop for Store {
-    fn drop(&mut self) {
-        drop(self.commands.take());
-        if let Some(writer) = self.writer.take()
-            && writer.join().is_err()
-        {
-            tracing::error!("the recall writer panicked");
-        }
-    }
+/// What a catalogue holds.
+pub(crate) struct Held {
+    /// The collection in use and its number.
+    pub(crate) current: (u64, Arc<dyn Collection>),
+    /// The one that is being filled with vectors of another model.
+    pub(crate) next: Option<(u64, Arc<dyn Collection>)>,
 }
 
-impl Shared {
-    fn live(&self) -> RwLockReadGuard<'_, Generation> {
-        self.live.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn live_mut(&self) -> RwLockWriteGuard<'_, Generation> {
-        self.live.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn words(&self) -> MutexGuard<'_, HashMap<UserId, Arc<WordStats>>> {
-        self.words.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Forgets the word counts of a person whose memories changed.
-    fn forget_words(&self, user: &UserId) {
-        self.writes.fetch_add(1, Ordering::SeqCst);
-        self.words().remove(user);
-    }
-
-    pub(crate) fn failure(&self) -> Option<String> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn fail(&self, why: &str) {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.get_or_insert_with(|| why.to_owned());
-    }
-
-    /// The generation in use and the bytes of its log.
-    pub(crate) fn disk(&self) -> (u64, u64) {
-        let live = self.live();
-        (live.number, generation::wal_bytes(&live.path))
-    }
-
-    pub(crate) fn scrub_due(&self) -> bool {
-        self.scrub_due.load(Ordering::SeqCst)
-    }
-}
-
-/// One process at a time: opening clears unfinished generations, which another process might be writing.
-fn lock(dir: &Path) -> Result<File> {
-    let path = dir.join(".lock");
-    let file = File::create(&path).map_err(|error| Error::io("create", &path, error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(Error::InUse { path: dir.to_owned() }),
-        Err(std::fs::TryLockError::Error(error)) => Err(Error::io("lock", path, error)),
-    }
+/// Numbered collections, of which one is in use and one may be on its way.
+#[async_trait]
+pub(crate) trait Catalogue: Send + Sync {
+    /// What is there; where nothing is, an empty first collection of `model`. Remainders of a crash are removed.
+    async fn open(&self, model: &Model) -> Result<Held>;
+    /// Makes an empty collection, which is neither in use nor on its way yet.
+    async fn create(&self, number: u64, model: &Model) -> Result<Arc<dyn Collection>>;
+    /// Puts a collection in use, in one step.
+    async fn set_current(&self, number: u64) -> Result<()>;
+    /// Names the collection that is on its way, or none.
+    async fn set_next(&self, number: Option<u64>) -> Result<()>;
+    /// Puts the collection that is on its way in use, in one step; none is on its way then.
+    async fn promote(&self, number: u64) -> Result<()>;
+    /// Removes a closed collection and every byte of it.
+    async fn remove(&self, number: u64) -> Result<()>;
 }

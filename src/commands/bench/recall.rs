@@ -8,6 +8,7 @@ mod locomo;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Instant,
 };
 
@@ -63,7 +64,7 @@ pub(super) async fn run(models: &Path, scratch: &Path, args: &Args, quiet: bool)
     let file = args.dataset.display();
     let bytes = std::fs::read(&args.dataset).with_context(|| format!("{file}: cannot be read"))?;
     let samples = locomo::parse(&bytes).with_context(|| format!("{file}: is not in LoCoMo's format"))?;
-    let model = MiniLm::load(&models::folder(models))?;
+    let model = Arc::new(MiniLm::load(&models::folder(models))?);
     let (turns, usable) =
         (count(&samples, |one| one.turns.len()), count(&samples, |one| one.questions.len()));
     let unusable = count(&samples, |one| one.unusable);

@@ -146,7 +146,12 @@ mod tests {
         let accounts = Accounts::open(&folder.path().join("accounts.sqlite")).await.unwrap();
         let (ada, bob) = (UserId::new("ada").unwrap(), UserId::new("bob").unwrap());
         let now = DateTime::UNIX_EPOCH;
-        let profile = Profile { goals: vec!["sleep".into()], time_zone: None, tone: Some(Tone::Direct) };
+        let profile = Profile {
+            goals: vec!["sleep".into()],
+            tone: Some(Tone::Direct),
+            remote_processing: true,
+            ..Profile::default()
+        };
         accounts.set_profile(&ada, &profile, now).await.unwrap();
         let later = now + TimeDelta::days(5);
         accounts.set_profile(&ada, &profile, later).await.unwrap();
@@ -154,6 +159,7 @@ mod tests {
         assert_eq!((chosen.profile.clone(), chosen.first_goal_at), (profile, Some(now)));
         assert_eq!(chosen.rapport(later), Rapport::Familiar);
         assert_eq!(accounts.profile(&bob).await.unwrap(), Chosen::default());
+        assert!(!Chosen::default().profile.remote_processing, "nobody agrees by saying nothing");
 
         let said = Corrected::Is("social_smoker".into());
         accounts.correct_persona(&ada, &said, "unknown", now).await.unwrap();

@@ -1,5 +1,5 @@
-//! `GET|PUT /v1/profile`: goals, time zone and how the coach speaks, as the caller chose them; and the rapport that
-//! grows with the goals shared.
+//! `GET|PUT /v1/profile`: goals, time zone, how the coach speaks and whether texts may go to services outside, as the
+//! caller chose them; and the rapport that grows with the goals shared. What is left out of a `PUT` is as if never set.
 
 use axum::{Json, extract::State};
 use crave_persona::{GOALS_MAX, Profile};
@@ -13,8 +13,9 @@ const GOAL_CHARS_MAX: usize = 280;
 pub(super) async fn get(State(app): State<App>, caller: Caller) -> Result<Json<Value>, ApiError> {
     let chosen = app.accounts.profile(&caller.user_id).await?;
     let rapport = chosen.rapport(app.clock.now());
-    let Profile { goals, time_zone, tone } = chosen.profile;
-    Ok(Json(json!({ "goals": goals, "time_zone": time_zone, "tone": tone, "rapport": rapport })))
+    let Profile { goals, time_zone, tone, remote_processing } = chosen.profile;
+    Ok(Json(json!({ "goals": goals, "time_zone": time_zone, "tone": tone,
+        "remote_processing": remote_processing, "rapport": rapport })))
 }
 
 pub(super) async fn put(

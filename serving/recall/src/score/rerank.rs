@@ -25,12 +25,6 @@ pub(super) fn around<T>(candidates: &[Candidate<T>], search: &Search<'_>) -> Vec
     let neighbours = search.stages.has(Stage::Neighbours);
     let by_place: HashMap<(u64, u32), &Candidate<T>> =
         candidates.iter().filter_map(|one| Some((one.place?, one))).collect();
-    let total: f64 = search.idf.iter().map(|idf| f64::from(*idf)).sum();
-    let share = |words: u64| {
-        let covered = search.idf.iter().enumerate().filter(|(at, _)| words & (1_u64 << (at & 63)) != 0);
-        let covered: f64 = covered.map(|(_, idf)| f64::from(*idf)).sum();
-        if total > 0.0 { covered / total } else { 0.0 }
-    };
     let at = |sequence: u64, position: Option<u32>| {
         neighbours.then(|| by_place.get(&(sequence, position?)).copied()).flatten()
     };
@@ -43,10 +37,18 @@ pub(super) fn around<T>(candidates: &[Candidate<T>], search: &Search<'_>) -> Vec
         Around {
             cosine: cosine.max_by(f32::total_cmp),
             bm25_before: before.map_or(0.0, |before| before.bm25),
-            coverage: share(words),
+            coverage: coverage(words, search.idf),
         }
     };
     candidates.iter().map(one).collect()
+}
+
+/// The share of words with these weights that the bits name, 0 to 1.
+pub(super) fn coverage(words: u64, idf: &[f32]) -> f64 {
+    let total: f64 = idf.iter().map(|idf| f64::from(*idf)).sum();
+    let covered = idf.iter().enumerate().filter(|(at, _)| words & (1_u64 << (at & 63)) != 0);
+    let covered: f64 = covered.map(|(_, idf)| f64::from(*idf)).sum();
+    if total > 0.0 { covered / total } else { 0.0 }
 }
 
 /// The model's weights, each in units of its signal.

@@ -1,5 +1,7 @@
 //! With the real model.
 
+use std::sync::Arc;
+
 use crate::support::{find, found, model, models_folder, note};
 use crave_recall::{DIMENSION, Memory, Mode, Recall, models};
 
@@ -54,7 +56,7 @@ async fn meaning_finds_a_paraphrase_that_words_cannot() {
     words.upsert(notes.clone()).await.unwrap();
     assert!(found(&words, "u1", question).await.is_empty());
 
-    let recall = Recall::open(dir.path(), Some(model().await)).await.unwrap();
+    let recall = Recall::open(dir.path(), Some(Arc::new(model().await))).await.unwrap();
     recall.upsert(notes).await.unwrap();
     let hits = find(&recall, "u1", question).await;
     assert_eq!(hits[0].memory.source_id, "e1");
@@ -80,7 +82,7 @@ async fn what_was_written_without_a_model_is_embedded_when_one_comes() {
     assert_eq!(recall.embed_missing(100).await.unwrap(), 0);
     drop(recall);
 
-    let recall = Recall::open(dir.path(), Some(model().await)).await.unwrap();
+    let recall = Recall::open(dir.path(), Some(Arc::new(model().await))).await.unwrap();
     let question = "drinking alcohol with colleagues";
     assert!(found(&recall, "u1", question).await.is_empty());
     assert_eq!(recall.status().await.unwrap().awaiting_embedding, 1);

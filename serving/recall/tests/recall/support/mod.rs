@@ -3,6 +3,11 @@
 // Helpers, and each test file uses some of them.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub mod hashed;
+pub mod needles;
+pub mod openai;
+pub mod years;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

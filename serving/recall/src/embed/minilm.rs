@@ -1,28 +1,35 @@
-//! all-MiniLM-L6-v2 on candle, on the CPU: text in, unit vectors of 384 numbers out.
+//! all-MiniLM-L6-v2 on candle's matrix products, on the CPU: text in, unit vectors of 384 numbers out.
 //!
 //! Reimers and Gurevych, *Sentence-BERT* (EMNLP 2019): mean of the last layer's token vectors over the attention mask,
-//! then scaled to length 1, so that the dot product of two is their cosine. Texts are embedded in batches of similar
-//! length, on blocking threads; a question waits for at most one batch of an import.
+//! then scaled to length 1, so that the dot product of two is their cosine. The pass is our own ([`encoder`]): texts of a
+//! batch lie one after the other, without padding. Batches run on blocking threads; a question waits for at most one of
+//! an import.
+
+mod encoder;
+mod ops;
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::{D, DType, Device, Tensor};
+use async_trait::async_trait;
+use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
-use candle_transformers::models::bert::{BertModel, Config};
+use candle_transformers::models::bert::Config;
 use tokenizers::{Encoding, Tokenizer, TruncationParams};
 use tokio::sync::Semaphore;
 
-use crate::models::{CONFIG, MODEL_NAME, TOKENIZER, WEIGHTS};
+use self::encoder::Encoder;
+use super::{Embedder, Model};
+use crate::models::{CONFIG, TOKENIZER, WEIGHTS};
 use crate::{Error, LIMITS, Result};
 
 /// Numbers in an embedding.
 pub const DIMENSION: usize = 384;
 /// Tokens of a text that are read; the model was trained with so many, the rest is cut off.
 const TOKENS_MAX: usize = 256;
-/// Texts in one forward pass.
-const BATCH_TEXTS: usize = 32;
+/// Tokens in one forward pass: enough to fill the matrix products, few enough that a question does not wait long.
+const BATCH_TOKENS: usize = 1024;
 
 /// The embedding model, loaded. Cloning it is cheap.
 #[derive(Clone)]
@@ -31,7 +38,8 @@ pub struct MiniLm {
 }
 
 struct Loaded {
-    model: BertModel,
+    name: Model,
+    model: Encoder,
     tokenizer: Tokenizer,
     /// One import and one question compute at a time; candle spreads each over the cores.
     bulk: Semaphore,
@@ -71,22 +79,22 @@ impl MiniLm {
         }
         let mut tokenizer =
             Tokenizer::from_bytes(read(TOKENIZER)?).map_err(|error| broken(TOKENIZER, &error))?;
-        // The file asks for padding to 128 tokens and a cut there; we pad each batch to its longest ourselves.
+        // The file asks for padding to 128 tokens and a cut there; nothing is padded here.
         tokenizer.with_padding(None);
         tokenizer
             .with_truncation(Some(TruncationParams { max_length: TOKENS_MAX, ..TruncationParams::default() }))
             .map_err(|error| broken(TOKENIZER, &error))?;
         let weights = VarBuilder::from_buffered_safetensors(read(WEIGHTS)?, DType::F32, &Device::Cpu)
             .map_err(|error| broken(WEIGHTS, &error))?;
-        let model = BertModel::load(weights, &config).map_err(|error| broken(WEIGHTS, &error))?;
-        let loaded = Loaded { model, tokenizer, bulk: Semaphore::new(1), question: Semaphore::new(1) };
-        Ok(Self { loaded: Arc::new(loaded) })
+        let model = Encoder::load(&weights, &config).map_err(|error| broken(WEIGHTS, &error))?;
+        let (bulk, question) = (Semaphore::new(1), Semaphore::new(1));
+        Ok(Self { loaded: Arc::new(Loaded { name: Model::minilm(), model, tokenizer, bulk, question }) })
     }
 
-    /// The model's name, kept with every point it made.
+    /// The model's name.
     #[must_use]
-    pub fn name(&self) -> &'static str {
-        MODEL_NAME
+    pub fn name(&self) -> &str {
+        self.loaded.name.name()
     }
 
     /// Embeds `texts`, in their order: one unit vector of [`DIMENSION`] numbers each.
@@ -103,7 +111,8 @@ impl MiniLm {
         by_length.sort_by_key(|at| encodings.get(*at).map_or(0, Encoding::len));
         let encodings = Arc::new(encodings);
         let mut vectors = vec![Vec::new(); encodings.len()];
-        for batch in by_length.chunks(BATCH_TEXTS) {
+        let tokens = |at: &usize| encodings.get(*at).map_or(0, Encoding::len);
+        for batch in batches(&by_length, tokens) {
             let permit = self.loaded.bulk.acquire().await.map_err(|error| Error::Embed(error.to_string()))?;
             let (all, picked) = (Arc::clone(&encodings), batch.to_vec());
             let embedded = self
@@ -149,34 +158,62 @@ impl MiniLm {
     }
 }
 
+#[async_trait]
+impl Embedder for MiniLm {
+    fn model(&self) -> &Model {
+        &self.loaded.name
+    }
+
+    fn is_remote(&self) -> bool {
+        false
+    }
+
+    async fn embed(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>> {
+        Self::embed(self, texts).await
+    }
+
+    async fn embed_question(&self, question: String) -> Result<Vec<f32>> {
+        self.embed_one(question).await
+    }
+}
+
 impl Loaded {
     fn encode(&self, texts: Vec<String>) -> Result<Vec<Encoding>> {
         self.tokenizer.encode_batch(texts, true).map_err(|error| Error::Embed(error.to_string()))
     }
 
     fn forward(&self, batch: &[&Encoding]) -> Result<Vec<Vec<f32>>> {
-        self.pooled(batch).map_err(|error| Error::Embed(error.to_string()))
+        let ids: Vec<&[u32]> = batch.iter().map(|encoding| encoding.get_ids()).collect();
+        self.model.embed(&ids).map_err(|error| Error::Embed(error.to_string()))
     }
+}
 
-    /// `[batch, longest]` tokens and mask in, `[batch, 384]` unit vectors out.
-    fn pooled(&self, batch: &[&Encoding]) -> candle_core::Result<Vec<Vec<f32>>> {
-        let longest = batch.iter().map(|encoding| encoding.len()).max().unwrap_or(0);
-        let mut ids = vec![0_u32; batch.len() * longest];
-        let mut mask = vec![0_u32; batch.len() * longest];
-        for (row, encoding) in batch.iter().enumerate() {
-            let cells = ids.iter_mut().zip(mask.iter_mut()).skip(row * longest);
-            for (id, (slot, seen)) in encoding.get_ids().iter().zip(cells) {
-                (*slot, *seen) = (*id, 1);
-            }
-        }
-        let shape = (batch.len(), longest);
-        let ids = Tensor::from_vec(ids, shape, &Device::Cpu)?;
-        let mask = Tensor::from_vec(mask, shape, &Device::Cpu)?;
-        let tokens = self.model.forward(&ids, &ids.zeros_like()?, Some(&mask))?;
-        let mask = mask.to_dtype(DType::F32)?;
-        let sum = tokens.broadcast_mul(&mask.unsqueeze(D::Minus1)?)?.sum(1)?;
-        let mean = sum.broadcast_div(&mask.sum_keepdim(1)?)?;
-        let length = mean.sqr()?.sum_keepdim(1)?.sqrt()?;
-        mean.broadcast_div(&length)?.to_vec2()
+/// Runs of `order` with at most [`BATCH_TOKENS`] together, or of one text.
+fn batches(order: &[usize], tokens: impl Fn(&usize) -> usize) -> Vec<&[usize]> {
+    let (mut batches, mut rest) = (Vec::new(), order);
+    while !rest.is_empty() {
+        let mut sum = 0;
+        let fit = rest.iter().take_while(|at| {
+            sum += tokens(at);
+            sum <= BATCH_TOKENS
+        });
+        let (batch, after) = rest.split_at(fit.count().clamp(1, rest.len()));
+        batches.push(batch);
+        rest = after;
+    }
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_hold_all_texts_in_order_and_few_tokens() {
+        let lengths = [3, 5, 1000, 20, 1024, 4000, 1];
+        let order: Vec<usize> = (0..lengths.len()).collect();
+        let found = batches(&order, |at| lengths[*at]);
+        assert_eq!(found, [&[0, 1, 2][..], &[3], &[4], &[5], &[6]]);
+        assert!(batches(&[], |_| 1).is_empty());
     }
 }
