@@ -1,6 +1,6 @@
 """llama.cpp on a GGUF file: one row, greedy, prefill and decode apart, as JSON.
 
-    python lora_llama.py MODEL.gguf PROMPT_TOKENS NEW_TOKENS THREADS
+    python lora_llama.py MODEL.gguf PROMPT_TOKENS NEW_TOKENS THREADS VOCABULARY
 """
 
 import ctypes
@@ -12,7 +12,9 @@ import time
 import llama_cpp as lib
 
 path, prompt, new, threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-lib.llama_log_set(ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)(lambda *_: None), None)
+# Kept, or the library would call what Python has freed.
+quiet = lib.llama_log_callback(lambda *_: None)
+lib.llama_log_set(quiet, None)
 lib.llama_backend_init()
 model = lib.llama_model_load_from_file(path.encode(), lib.llama_model_default_params())
 assert model, "the file was not loaded"
@@ -20,7 +22,7 @@ params = lib.llama_context_default_params()
 params.n_ctx, params.n_batch, params.n_ubatch = prompt + new, prompt, prompt
 params.n_threads = params.n_threads_batch = threads
 context = lib.llama_init_from_model(model, params)
-vocab = lib.llama_vocab_n_tokens(lib.llama_model_get_vocab(model)) or json.loads(sys.argv[5])
+vocab = int(sys.argv[5])
 
 
 def best():

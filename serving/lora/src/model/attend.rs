@@ -5,6 +5,7 @@
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, WithDType, bail};
 use half::bf16;
+use pulp::NullaryFnOnce;
 use rayon::prelude::*;
 
 use super::kernel::{exp, vectorize};
@@ -102,7 +103,7 @@ impl Attend {
         out.par_chunks_mut(shared).zip(queries.par_chunks(shared)).enumerate().for_each(
             |(at, (out, queries))| {
                 let (seen, kv_head) = (self.tokens[at / self.kv_heads], at % self.kv_heads);
-                vectorize(Task::run, Task { attend: self, seen, kv_head, queries, keys, values, out });
+                vectorize(Task { attend: self, seen, kv_head, queries, keys, values, out });
             },
         );
         out
@@ -120,9 +121,11 @@ struct Task<'a, T> {
     out: &'a mut [T],
 }
 
-impl<T: Number> Task<'_, T> {
+impl<T: Number> NullaryFnOnce for Task<'_, T> {
+    type Output = ();
+
     #[inline(always)]
-    fn run(self) {
+    fn call(self) {
         let Self { attend, seen, kv_head, queries, keys, values, out } = self;
         let dim = attend.head_dim;
         let first = attend.window.map_or(0, |window| (seen.position + 1).saturating_sub(window));
@@ -144,7 +147,9 @@ impl<T: Number> Task<'_, T> {
                 scores[at] = dot(query, &cell);
             }
         }
-        scores.chunks_exact_mut(count).for_each(softmax);
+        for scores in scores.chunks_exact_mut(count) {
+            softmax(scores);
+        }
         let mut sums = vec![0_f32; queries.len()];
         for at in 0..count {
             let start = number(first + at);

@@ -17,6 +17,8 @@ mod simd;
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{CpuStorage, DType, Result, Storage, Tensor, bail};
 
+use pulp::NullaryFnOnce;
+
 pub(crate) use adapter::AddAdapters;
 pub(crate) use gate::Gate;
 
@@ -70,15 +72,15 @@ fn quantised(_: GgmlDType, _: &[u8], _: &[f32], _: usize, _: usize) -> Option<Ve
     None
 }
 
-/// Runs `work` compiled for AVX2 where it is there. It must be a function marked `inline(always)`: a closure, which cannot
-/// be, would be compiled once, for any processor.
+/// Runs `work` compiled for AVX2 where it is there. A type with an `inline(always)` call, as a closure cannot be marked so:
+/// what is not inlined is compiled for any processor.
 #[inline(always)]
-pub(crate) fn vectorize<A, R>(work: impl FnOnce(A) -> R, args: A) -> R {
+pub(crate) fn vectorize<W: NullaryFnOnce>(work: W) -> W::Output {
     #[cfg(target_arch = "x86_64")]
     if let Some(simd) = pulp::x86::V3::try_new() {
-        return simd.vectorize(|| work(args));
+        return simd.vectorize(work);
     }
-    work(args)
+    work.call()
 }
 
 /// eˣ to about 2 units in the last place, from -87 to 88 (beyond, its value there), in a way that vectorises: 2ⁿ by the

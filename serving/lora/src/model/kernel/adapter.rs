@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, bail};
+use pulp::NullaryFnOnce;
 use rayon::prelude::*;
+
+use super::vectorize;
 
 use crate::adapter::{Adapter, Lora, Module};
 use crate::model::batch::Segment;
@@ -73,8 +76,8 @@ fn rows(a: &[f32], b: &[f32], scale: f32, x: &[f32], y: &mut [f32], inputs: usiz
     #[cfg(target_arch = "x86_64")]
     if let Some(simd) = pulp::x86::V3::try_new() {
         let mut low_rows: Vec<&mut [f32]> = low.chunks_mut(rank).collect();
-        simd.vectorize(|| super::dense::part(simd, a, x, inputs, &mut low_rows));
-        simd.vectorize(|| widen(&mut low, b, scale, rank, y, outputs));
+        simd.vectorize(super::dense::Part { simd, weight: a, x, inputs, y: &mut low_rows });
+        vectorize(Widen { low: &mut low, b, scale, rank, y, outputs });
         return;
     }
     for (low, x) in low.chunks_mut(rank).zip(x.chunks(inputs)) {
@@ -82,29 +85,43 @@ fn rows(a: &[f32], b: &[f32], scale: f32, x: &[f32], y: &mut [f32], inputs: usiz
             *low = a.iter().zip(x).map(|(a, x)| a * x).sum();
         }
     }
-    widen(&mut low, b, scale, rank, y, outputs);
+    vectorize(Widen { low: &mut low, b, scale, rank, y, outputs });
 }
 
 /// y += s·low·B, with `b` as `[rank, outputs]`: its rows are read in order, and no sum runs across lanes.
-#[inline(always)]
-fn widen(low: &mut [f32], b: &[f32], scale: f32, rank: usize, y: &mut [f32], outputs: usize) {
-    // The scale goes on the narrowest numbers.
-    low.iter_mut().for_each(|low| *low *= scale);
-    for (low, y) in low.chunks(rank).zip(y.chunks_mut(outputs)) {
-        let (low4, low_rest) = low.as_chunks::<4>();
-        let mut rows = b.chunks_exact(outputs);
-        for low in low4 {
-            let (Some(b0), Some(b1), Some(b2), Some(b3)) =
-                (rows.next(), rows.next(), rows.next(), rows.next())
-            else {
-                return;
-            };
-            for ((((y, b0), b1), b2), b3) in y.iter_mut().zip(b0).zip(b1).zip(b2).zip(b3) {
-                *y += low[0] * b0 + low[1] * b1 + low[2] * b2 + low[3] * b3;
+struct Widen<'a> {
+    low: &'a mut [f32],
+    b: &'a [f32],
+    scale: f32,
+    rank: usize,
+    y: &'a mut [f32],
+    outputs: usize,
+}
+
+impl NullaryFnOnce for Widen<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { low, b, scale, rank, y, outputs } = self;
+        // The scale goes on the narrowest numbers.
+        low.iter_mut().for_each(|low| *low *= scale);
+        for (low, y) in low.chunks(rank).zip(y.chunks_mut(outputs)) {
+            let (low4, low_rest) = low.as_chunks::<4>();
+            let mut rows = b.chunks_exact(outputs);
+            for low in low4 {
+                let (Some(b0), Some(b1), Some(b2), Some(b3)) =
+                    (rows.next(), rows.next(), rows.next(), rows.next())
+                else {
+                    return;
+                };
+                for ((((y, b0), b1), b2), b3) in y.iter_mut().zip(b0).zip(b1).zip(b2).zip(b3) {
+                    *y += low[0] * b0 + low[1] * b1 + low[2] * b2 + low[3] * b3;
+                }
             }
-        }
-        for (low, b) in low_rest.iter().zip(rows) {
-            y.iter_mut().zip(b).for_each(|(y, b)| *y += low * b);
+            for (low, b) in low_rest.iter().zip(rows) {
+                y.iter_mut().zip(b).for_each(|(y, b)| *y += low * b);
+            }
         }
     }
 }

@@ -1,7 +1,6 @@
 //! f32 rows times an f32 matrix, tile by tile in registers.
 
-use std::arch::x86_64::__m256;
-
+use pulp::NullaryFnOnce;
 use pulp::x86::V3;
 use rayon::prelude::*;
 
@@ -19,20 +18,33 @@ pub(super) fn product(simd: V3, weight: &[f32], x: &[f32], outputs: usize, input
     columns(&mut y, outputs, piece)
         .into_par_iter()
         .zip(weight.par_chunks(piece * inputs))
-        .for_each(|(mut y, weight)| simd.vectorize(|| part(simd, weight, x, inputs, &mut y)));
+        .for_each(|(mut y, weight)| simd.vectorize(Part { simd, weight, x, inputs, y: &mut y }));
     y
 }
 
 /// The outputs of `weight`'s rows, for all rows of `x`.
-#[inline(always)]
-pub(super) fn part(simd: V3, weight: &[f32], x: &[f32], inputs: usize, y: &mut [&mut [f32]]) {
-    let tiles = weight.chunks_exact(OUTPUTS * inputs);
-    let (rest, first_of_rest) = (tiles.remainder(), tiles.len() * OUTPUTS);
-    for (at, weight) in tiles.enumerate() {
-        outputs::<OUTPUTS>(simd, weight, x, inputs, at * OUTPUTS, y);
-    }
-    for (at, weight) in rest.chunks_exact(inputs).enumerate() {
-        outputs::<1>(simd, weight, x, inputs, first_of_rest + at, y);
+pub(super) struct Part<'a, 'y> {
+    pub(super) simd: V3,
+    pub(super) weight: &'a [f32],
+    pub(super) x: &'a [f32],
+    pub(super) inputs: usize,
+    pub(super) y: &'a mut [&'y mut [f32]],
+}
+
+impl NullaryFnOnce for Part<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { simd, weight, x, inputs, y } = self;
+        let tiles = weight.chunks_exact(OUTPUTS * inputs);
+        let (rest, first_of_rest) = (tiles.remainder(), tiles.len() * OUTPUTS);
+        for (at, weight) in tiles.enumerate() {
+            outputs::<OUTPUTS>(simd, weight, x, inputs, at * OUTPUTS, y);
+        }
+        for (at, weight) in rest.chunks_exact(inputs).enumerate() {
+            outputs::<1>(simd, weight, x, inputs, first_of_rest + at, y);
+        }
     }
 }
 
@@ -76,7 +88,10 @@ fn tile<const O: usize, const R: usize>(
     let x8: [&[[f32; 8]]; R] = std::array::from_fn(|at| &x[at].as_chunks::<8>().0[..eights]);
     let mut sums = [[simd.avx._mm256_setzero_ps(); R]; O];
     for at in 0..eights {
-        let w: [__m256; O] = std::array::from_fn(|output| load(&w8[output][at]));
+        let mut w = [simd.avx._mm256_setzero_ps(); O];
+        for output in 0..O {
+            w[output] = load(&w8[output][at]);
+        }
         for row in 0..R {
             let x = load(&x8[row][at]);
             for output in 0..O {

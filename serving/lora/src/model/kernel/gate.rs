@@ -1,6 +1,7 @@
 //! silu(gate)·up in place, the middle of the MLP.
 
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, bail};
+use pulp::NullaryFnOnce;
 use rayon::prelude::*;
 
 use super::{exp, vectorize};
@@ -31,7 +32,7 @@ impl InplaceOp2 for Gate {
                 gate[start..end]
                     .par_chunks_mut(TASK_NUMBERS)
                     .zip(up[up_start..up_end].par_chunks(TASK_NUMBERS))
-                    .for_each(|(gate, up)| vectorize(part, (gate, up)));
+                    .for_each(|(gate, up)| vectorize(Part { gate, up }));
                 Ok(())
             }
             _ => bail!("{}: needs two contiguous f32 tensors of one shape", self.name()),
@@ -39,9 +40,18 @@ impl InplaceOp2 for Gate {
     }
 }
 
-#[inline(always)]
-fn part((gate, up): (&mut [f32], &[f32])) {
-    for (gate, up) in gate.iter_mut().zip(up) {
-        *gate = *gate / (1.0 + exp(-*gate)) * up;
+struct Part<'a> {
+    gate: &'a mut [f32],
+    up: &'a [f32],
+}
+
+impl NullaryFnOnce for Part<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        for (gate, up) in self.gate.iter_mut().zip(self.up) {
+            *gate = *gate / (1.0 + exp(-*gate)) * up;
+        }
     }
 }

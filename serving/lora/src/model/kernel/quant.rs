@@ -7,7 +7,10 @@
 mod k;
 mod plain;
 
+use std::marker::PhantomData;
+
 use candle_core::quantized::GgmlDType;
+use pulp::NullaryFnOnce;
 use pulp::x86::V3;
 use rayon::prelude::*;
 
@@ -53,7 +56,7 @@ pub(super) fn product(
 fn blocks<B: Block>(simd: V3, weight: &[u8], x: &[f32], outputs: usize, inputs: usize) -> Vec<f32> {
     let blocks = inputs / B::NUMBERS;
     let rows = x.len() / inputs;
-    let round = |x: &[f32]| simd.vectorize(|| B::round(x));
+    let round = |x| simd.vectorize(Round::<B> { x, kind: PhantomData });
     let x: Vec<B::Rounded> = match rows {
         1 => round(x),
         _ => x.par_chunks(inputs).flat_map_iter(round).collect(),
@@ -63,18 +66,48 @@ fn blocks<B: Block>(simd: V3, weight: &[u8], x: &[f32], outputs: usize, inputs: 
     columns(&mut y, outputs, piece)
         .into_par_iter()
         .zip(weight.par_chunks(piece * blocks * B::BYTES))
-        .for_each(|(mut y, weight)| simd.vectorize(|| part::<B>(simd, weight, &x, blocks, &mut y)));
+        .for_each(|(mut y, weight)| simd.vectorize(Part::<B> { simd, weight, x: &x, blocks, y: &mut y }));
     y
 }
 
+/// A row of x, rounded.
+struct Round<'a, B> {
+    x: &'a [f32],
+    kind: PhantomData<B>,
+}
+
+impl<B: Block> NullaryFnOnce for Round<'_, B> {
+    type Output = Vec<B::Rounded>;
+
+    #[inline(always)]
+    fn call(self) -> Self::Output {
+        B::round(self.x)
+    }
+}
+
 /// The outputs of `weight`'s rows, for all rows of `x`, which stay in the nearest cache tile by tile.
-#[inline(always)]
-fn part<B: Block>(simd: V3, weight: &[u8], x: &[B::Rounded], blocks: usize, y: &mut [&mut [f32]]) {
-    for (x, y) in x.chunks(TILE * blocks).zip(y.chunks_mut(TILE)) {
-        for (output, weight) in weight.chunks_exact(blocks * B::BYTES).enumerate() {
-            let mut sums = [0_f32; TILE];
-            B::dot(simd, weight, x, blocks, &mut sums);
-            y.iter_mut().zip(sums).for_each(|(y, sum)| y[output] = sum);
+struct Part<'a, 'y, B: Block> {
+    simd: V3,
+    weight: &'a [u8],
+    x: &'a [B::Rounded],
+    blocks: usize,
+    y: &'a mut [&'y mut [f32]],
+}
+
+impl<B: Block> NullaryFnOnce for Part<'_, '_, B> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { simd, weight, x, blocks, y } = self;
+        for (x, y) in x.chunks(TILE * blocks).zip(y.chunks_mut(TILE)) {
+            for (output, weight) in weight.chunks_exact(blocks * B::BYTES).enumerate() {
+                let mut sums = [0_f32; TILE];
+                B::dot(simd, weight, x, blocks, &mut sums);
+                for (y, sum) in y.iter_mut().zip(sums) {
+                    y[output] = sum;
+                }
+            }
         }
     }
 }

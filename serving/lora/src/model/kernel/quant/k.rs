@@ -66,7 +66,10 @@ impl Block for Q4K {
             let (scale, least_scale) = (half([*d0, *d1]), half([*least0, *least1]));
             let (packed, numbers) = rest.split_at(12);
             let (scales, leasts) = unpack(packed);
-            let scales = scales.map(|scale| avx._mm256_set1_epi16(i16::from(scale)));
+            let mut wide = [low; 8];
+            for (wide, scale) in wide.iter_mut().zip(scales) {
+                *wide = avx._mm256_set1_epi16(i16::from(scale));
+            }
             // Sums go by 16, leasts by 32.
             let leasts: [i16; 16] = std::array::from_fn(|at| i16::from(leasts[at / 2]));
             let leasts: __m256i = pulp::cast(leasts);
@@ -78,14 +81,16 @@ impl Block for Q4K {
             }
             for (row, sum) in sums.iter_mut().enumerate().take(x.len() / blocks) {
                 let x = &x[row * blocks + at];
-                let total = avx._mm256_cvtepi32_ps(products(simd, &apart, &scales, x));
+                let total = avx._mm256_cvtepi32_ps(products(simd, &apart, &wide, x));
                 let least = avx2._mm256_madd_epi16(leasts, pulp::cast(x.sums));
                 *sum = simd.fma._mm256_fmadd_ps(avx._mm256_set1_ps(scale * x.step), total, *sum);
                 let least_step = avx._mm256_set1_ps(least_scale * x.step);
                 *sum = simd.fma._mm256_fnmadd_ps(least_step, avx._mm256_cvtepi32_ps(least), *sum);
             }
         }
-        y.iter_mut().zip(sums).for_each(|(y, lanes)| *y = sum(simd, lanes));
+        for (y, lanes) in y.iter_mut().zip(sums) {
+            *y = sum(simd, lanes);
+        }
     }
 }
 
@@ -115,7 +120,7 @@ impl Block for Q6K {
     #[inline(always)]
     fn dot(simd: V3, weight: &[u8], x: &[Rounded], blocks: usize, y: &mut [f32; TILE]) {
         let (avx, avx2) = (simd.avx, simd.avx2);
-        let (low4, low2) = (avx._mm256_set1_epi8(15), avx._mm256_set1_epi8(3));
+        let low4 = avx._mm256_set1_epi8(15);
         let mut sums = [avx._mm256_setzero_ps(); TILE];
         for (at, block) in weight.as_chunks::<210>().0.iter().enumerate() {
             let (lows, rest) = block.split_at(128);
@@ -128,38 +133,50 @@ impl Block for Q6K {
             for (four, (lows, high)) in apart.as_chunks_mut::<4>().0.iter_mut().zip(halves) {
                 let [first, second] = lows.as_chunks::<32>().0 else { return };
                 let (first, second, high) = (load_bytes(first), load_bytes(second), load_bytes(high));
-                let nibble = |bytes: __m256i| avx2._mm256_and_si256(bytes, low4);
-                let two = |bytes: __m256i| avx2._mm256_slli_epi16::<4>(avx2._mm256_and_si256(bytes, low2));
                 *four = [
-                    avx2._mm256_or_si256(nibble(first), two(high)),
-                    avx2._mm256_or_si256(nibble(second), two(avx2._mm256_srli_epi16::<2>(high))),
+                    avx2._mm256_or_si256(avx2._mm256_and_si256(first, low4), two(simd, high)),
                     avx2._mm256_or_si256(
-                        nibble(avx2._mm256_srli_epi16::<4>(first)),
-                        two(avx2._mm256_srli_epi16::<4>(high)),
+                        avx2._mm256_and_si256(second, low4),
+                        two(simd, avx2._mm256_srli_epi16::<2>(high)),
                     ),
                     avx2._mm256_or_si256(
-                        nibble(avx2._mm256_srli_epi16::<4>(second)),
-                        two(avx2._mm256_srli_epi16::<6>(high)),
+                        avx2._mm256_and_si256(avx2._mm256_srli_epi16::<4>(first), low4),
+                        two(simd, avx2._mm256_srli_epi16::<4>(high)),
+                    ),
+                    avx2._mm256_or_si256(
+                        avx2._mm256_and_si256(avx2._mm256_srli_epi16::<4>(second), low4),
+                        two(simd, avx2._mm256_srli_epi16::<6>(high)),
                     ),
                 ];
             }
             let scales = pulp::cast(*scales);
             let wide = avx2._mm256_cvtepi8_epi16(scales);
             // Scales 2n and 2n + 1, eight times each.
-            let scales: [__m256i; 8] = std::array::from_fn(|at| {
+            let mut apart_scales = [wide; 8];
+            for (at, apart) in apart_scales.iter_mut().enumerate() {
                 let at = 2 * at as u64 * 0x0101_0101_0101_0101;
                 let which: [u64; 2] = [at, at + 0x0101_0101_0101_0101];
-                avx2._mm256_cvtepi8_epi16(simd.ssse3._mm_shuffle_epi8(scales, pulp::cast(which)))
-            });
+                let pair = simd.ssse3._mm_shuffle_epi8(scales, pulp::cast(which));
+                *apart = avx2._mm256_cvtepi8_epi16(pair);
+            }
             for (row, sum) in sums.iter_mut().enumerate().take(x.len() / blocks) {
                 let x = &x[row * blocks + at];
-                let total = products(simd, &apart, &scales, x);
+                let total = products(simd, &apart, &apart_scales, x);
                 // The numbers are stored 32 too high.
                 let too_much = avx2._mm256_slli_epi32::<5>(avx2._mm256_madd_epi16(wide, pulp::cast(x.sums)));
                 let total = avx._mm256_cvtepi32_ps(avx2._mm256_sub_epi32(total, too_much));
                 *sum = simd.fma._mm256_fmadd_ps(avx._mm256_set1_ps(scale * x.step), total, *sum);
             }
         }
-        y.iter_mut().zip(sums).for_each(|(y, lanes)| *y = sum(simd, lanes));
+        for (y, lanes) in y.iter_mut().zip(sums) {
+            *y = sum(simd, lanes);
+        }
     }
+}
+
+/// The lowest two bits of each byte, as bits 4 and 5.
+#[inline(always)]
+fn two(simd: V3, bytes: __m256i) -> __m256i {
+    let low = simd.avx2._mm256_and_si256(bytes, simd.avx._mm256_set1_epi8(3));
+    simd.avx2._mm256_slli_epi16::<4>(low)
 }

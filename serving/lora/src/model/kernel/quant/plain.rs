@@ -23,22 +23,25 @@ fn round_row(x: &[f32]) -> Vec<Rounded> {
     row
 }
 
-/// Rows of blocks of `BYTES` that begin with their scale; `apart` makes the rest into 32 signed bytes.
+/// What differs between the kinds: a block begins with its scale, and the rest becomes 32 signed bytes.
+trait Apart<const BYTES: usize> {
+    fn apart(simd: V3, block: &[u8; BYTES]) -> __m256i;
+}
+
 #[inline(always)]
-fn dot<const BYTES: usize>(
+fn dot<K: Apart<BYTES>, const BYTES: usize>(
     simd: V3,
     weight: &[u8],
     x: &[Rounded],
     blocks: usize,
     y: &mut [f32; TILE],
-    apart: impl Fn(&[u8; BYTES]) -> __m256i,
 ) {
     let (avx, avx2) = (simd.avx, simd.avx2);
     let ones = avx._mm256_set1_epi16(1);
     let mut sums = [avx._mm256_setzero_ps(); TILE];
     for (at, block) in weight.as_chunks::<BYTES>().0.iter().enumerate() {
         let scale = half([block[0], block[1]]);
-        let numbers = apart(block);
+        let numbers = K::apart(simd, block);
         let sizes = avx2._mm256_abs_epi8(numbers);
         for (row, sum) in sums.iter_mut().enumerate().take(x.len() / blocks) {
             let x = &x[row * blocks + at];
@@ -49,7 +52,9 @@ fn dot<const BYTES: usize>(
             *sum = simd.fma._mm256_fmadd_ps(avx._mm256_set1_ps(scale * x.step), total, *sum);
         }
     }
-    y.iter_mut().zip(sums).for_each(|(y, lanes)| *y = sum(simd, lanes));
+    for (y, lanes) in y.iter_mut().zip(sums) {
+        *y = sum(simd, lanes);
+    }
 }
 
 /// The low half bytes, then the high ones.
@@ -64,6 +69,14 @@ fn nibbles(simd: V3, bytes: [u8; 16]) -> __m256i {
 /// 4 bits a number, 8 too high.
 pub(super) struct Q4;
 
+impl Apart<18> for Q4 {
+    #[inline(always)]
+    fn apart(simd: V3, block: &[u8; 18]) -> __m256i {
+        let [_, _, bytes @ ..] = *block;
+        simd.avx2._mm256_sub_epi8(nibbles(simd, bytes), simd.avx._mm256_set1_epi8(8))
+    }
+}
+
 impl Block for Q4 {
     type Rounded = Rounded;
     const NUMBERS: usize = 32;
@@ -76,16 +89,28 @@ impl Block for Q4 {
 
     #[inline(always)]
     fn dot(simd: V3, weight: &[u8], x: &[Rounded], blocks: usize, y: &mut [f32; TILE]) {
-        let eight = simd.avx._mm256_set1_epi8(8);
-        dot::<18>(simd, weight, x, blocks, y, |block| {
-            let [_, _, bytes @ ..] = *block;
-            simd.avx2._mm256_sub_epi8(nibbles(simd, bytes), eight)
-        });
+        dot::<Self, 18>(simd, weight, x, blocks, y);
     }
 }
 
 /// 5 bits a number, 16 too high; the fifth bits lie together.
 pub(super) struct Q5;
+
+impl Apart<22> for Q5 {
+    #[inline(always)]
+    fn apart(simd: V3, block: &[u8; 22]) -> __m256i {
+        let (avx, avx2) = (simd.avx, simd.avx2);
+        let [_, _, h0, h1, h2, h3, bytes @ ..] = *block;
+        // Byte n of the result looks at bit n % 8 of byte n / 8.
+        let which: [u64; 4] = [0, 0x0101_0101_0101_0101, 0x0202_0202_0202_0202, 0x0303_0303_0303_0303];
+        let bit: __m256i = pulp::cast([0x8040_2010_0804_0201_u64; 4]);
+        let highs = avx._mm256_set1_epi32(i32::from_le_bytes([h0, h1, h2, h3]));
+        let highs = avx2._mm256_and_si256(avx2._mm256_shuffle_epi8(highs, pulp::cast(which)), bit);
+        // Without its fifth bit a number is 16 too high; with it, it is not.
+        let less = avx2._mm256_andnot_si256(avx2._mm256_cmpeq_epi8(highs, bit), avx._mm256_set1_epi8(16));
+        avx2._mm256_sub_epi8(nibbles(simd, bytes), less)
+    }
+}
 
 impl Block for Q5 {
     type Rounded = Rounded;
@@ -99,25 +124,20 @@ impl Block for Q5 {
 
     #[inline(always)]
     fn dot(simd: V3, weight: &[u8], x: &[Rounded], blocks: usize, y: &mut [f32; TILE]) {
-        let (avx, avx2) = (simd.avx, simd.avx2);
-        // Byte n of the result looks at bit n % 8 of byte n / 8.
-        let which: __m256i =
-            pulp::cast([0_u64, 0x0101_0101_0101_0101, 0x0202_0202_0202_0202, 0x0303_0303_0303_0303]);
-        let bit: __m256i = pulp::cast([0x8040_2010_0804_0201_u64; 4]);
-        let sixteen = avx._mm256_set1_epi8(16);
-        dot::<22>(simd, weight, x, blocks, y, |block| {
-            let [_, _, h0, h1, h2, h3, bytes @ ..] = *block;
-            let highs = avx._mm256_set1_epi32(i32::from_le_bytes([h0, h1, h2, h3]));
-            let highs = avx2._mm256_and_si256(avx2._mm256_shuffle_epi8(highs, which), bit);
-            // Without its fifth bit a number is 16 too high; with it, it is not.
-            let less = avx2._mm256_andnot_si256(avx2._mm256_cmpeq_epi8(highs, bit), sixteen);
-            avx2._mm256_sub_epi8(nibbles(simd, bytes), less)
-        });
+        dot::<Self, 22>(simd, weight, x, blocks, y);
     }
 }
 
 /// 8 bits a number.
 pub(super) struct Q8;
+
+impl Apart<34> for Q8 {
+    #[inline(always)]
+    fn apart(_: V3, block: &[u8; 34]) -> __m256i {
+        let [_, _, bytes @ ..] = *block;
+        pulp::cast(bytes)
+    }
+}
 
 impl Block for Q8 {
     type Rounded = Rounded;
@@ -131,9 +151,6 @@ impl Block for Q8 {
 
     #[inline(always)]
     fn dot(simd: V3, weight: &[u8], x: &[Rounded], blocks: usize, y: &mut [f32; TILE]) {
-        dot::<34>(simd, weight, x, blocks, y, |block| {
-            let [_, _, bytes @ ..] = *block;
-            pulp::cast(bytes)
-        });
+        dot::<Self, 34>(simd, weight, x, blocks, y);
     }
 }
