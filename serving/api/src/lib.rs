@@ -6,6 +6,7 @@ mod auth;
 mod body;
 mod error;
 mod limits;
+mod openai;
 mod routes;
 mod secret;
 mod state;

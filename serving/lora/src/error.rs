@@ -81,6 +81,19 @@ pub enum Error {
         /// What is free, or would be after every idle, unpinned adapter has gone.
         free_bytes: u64,
     },
+    /// The prompt and the answer that is asked for do not fit into the context.
+    #[error(
+        "the messages make {prompt_tokens} tokens and the answer may take {answer_tokens}, but the context holds \
+         {context_tokens}; shorten the messages or ask for fewer tokens"
+    )]
+    ContextLength {
+        /// Of the prompt.
+        prompt_tokens: usize,
+        /// Of the answer, at least 1.
+        answer_tokens: usize,
+        /// What a request may have in all.
+        context_tokens: usize,
+    },
     /// A queue is full or a wait was too long.
     #[error("{0}; try again later")]
     Overloaded(String),
@@ -100,7 +113,7 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Invalid { .. } | Self::Template(_) => ErrorKind::Invalid,
+            Self::Invalid { .. } | Self::ContextLength { .. } | Self::Template(_) => ErrorKind::Invalid,
             Self::NoAdapter(_) => ErrorKind::NotFound,
             Self::AdapterMemory { .. } | Self::Overloaded(_) => ErrorKind::Overloaded,
             Self::Stopped | Self::Unusable { .. } => ErrorKind::Unavailable,
