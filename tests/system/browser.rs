@@ -32,6 +32,10 @@ fn the_page_shows_the_live_event_the_heatmap_and_the_cited_answer() {
     assert_eq!(seen["status"], 200);
     assert!(seen["heatmap"].as_u64().unwrap() > 0);
     assert!(seen["sentences"].as_array().unwrap().len() >= 2, "{seen}");
+    assert!(
+        !seen["followed"].as_array().unwrap().is_empty(),
+        "a second question of the conversation: {seen}"
+    );
     assert!(seen["disclaimer"].as_str().unwrap().contains("does not"), "{seen}");
     assert!(seen["complaints"].as_array().unwrap().is_empty(), "{seen}");
     server.stop();

@@ -5,6 +5,7 @@
 mod arroyo;
 mod bad_input;
 mod browser;
+mod chat;
 mod conversations;
 mod crash;
 mod documents;

@@ -9,6 +9,8 @@ use std::{
 
 use serde_json::{Value, json};
 
+pub(crate) mod python;
+
 /// The binary under test.
 pub(crate) fn binary() -> Command {
     Command::new(env!("CARGO_BIN_EXE_crave"))

@@ -89,6 +89,34 @@ async fn no_sql_reaches_another_persons_rows() {
         let (status, body) = server.get("cw_wrong", path).await;
         assert_eq!((status, body["error"]["kind"].as_str()), (401, Some("unauthorized")), "{path}");
     }
+    // What is said in OpenAI's way: the same words under the same names are each person's own.
+    let told = json!({ "model": "crave", "user": "one", "metadata": { "conversation_id": "one" },
+        "messages": [{ "role": "user", "content": "My aunt brought marzipan." }] });
+    let (status, adas) = server.post(&ada, "/v1/chat/completions", &told).await;
+    let (_, bobs) = server.post(&bob, "/v1/chat/completions", &told).await;
+    assert_eq!(status, 200, "{adas}");
+    let talk = |of: &serde_json::Value| of["crave"]["conversation_id"].as_str().unwrap().to_owned();
+    assert_ne!(talk(&adas), talk(&bobs));
+    for path in [String::new(), "/messages".to_owned()] {
+        assert_eq!(server.get(&bob, &format!("/v1/conversations/{}{path}", talk(&adas))).await.0, 404);
+    }
+    // By the id of another's conversation one begins one's own.
+    let named = json!({ "model": "crave", "metadata": { "conversation_id": talk(&adas) }, "messages": [
+        { "role": "user", "content": "My aunt brought marzipan." }, { "role": "assistant", "content": "x" },
+        { "role": "user", "content": "What did my aunt bring?" }] });
+    let before = server.get(&ada, "/v1/conversations").await.1;
+    let (_, own) = server.post(&bob, "/v1/chat/completions", &named).await;
+    assert_ne!(talk(&own), talk(&adas));
+    assert_eq!(server.get(&ada, "/v1/conversations").await.1, before, "nothing of ada's has changed");
+    for (method, path) in
+        [("POST", "/v1/chat/completions"), ("GET", "/v1/models"), ("GET", "/v1/models/crave")]
+    {
+        let asked = server.http.request(method.parse().unwrap(), format!("{}{path}", server.url));
+        let answer = asked.bearer_auth("cw_wrong").json(&told).send().await.unwrap();
+        assert_eq!(answer.status(), 401, "{path}");
+        let body: serde_json::Value = answer.json().await.unwrap();
+        assert_eq!(body["error"]["code"], "invalid_api_key", "{path}: {body}");
+    }
     let csv =
         server.http.post(format!("{}/v1/sql", server.url)).bearer_auth(&bob).header("accept", "text/csv");
     let csv = csv.json(&json!({ "sql": "SELECT craving, intensity FROM cravings" })).send().await.unwrap();

@@ -124,6 +124,7 @@ impl From<crave_insight::Error> for ApiError {
             crave_insight::Kind::Invalid => match &error {
                 crave_insight::Error::Question(_) => Self::invalid("question", error.to_string()),
                 crave_insight::Error::Recall(error) => Self::invalid("text", error.to_string()),
+                crave_insight::Error::LastMessage => Self::invalid("messages", error.to_string()),
                 _ => Self::invalid("id", error.to_string()),
             },
             crave_insight::Kind::NotFound => Self::not_found(error.to_string()),

@@ -16,12 +16,14 @@ const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", "
 const BODY_BYTES_MAX = 1_000_000;
 
 /** Starts on `port` (0: any free one); returns the server and what tests need to reach inside. */
-export async function start({ port = 0, everyMs = 0, clock = () => new Date() } = {}) {
+export async function start({ port = 0, everyMs = 0, sentenceMs = 0, clock = () => new Date() } = {}) {
   const people = { dev: person(clock()), empty: { cravings: [], hrv: [] }, broken: null };
   const feeds = new Set();
   const kept = new Map();
   const seen = new Map();
   let logged = false;
+  let turns = 0;
+  const judged = [];
 
   const publish = (event) => {
     for (const feed of feeds) feed.write(`event: event\ndata: ${JSON.stringify(event)}\n\n`);
@@ -46,6 +48,19 @@ export async function start({ port = 0, everyMs = 0, clock = () => new Date() } 
     who.cravings.push({ event_id, event_time, trigger: null, place: null, mood: null, company: null, note: null, resisted: null, ...payload });
     publish({ event_id, kind: wire.kind, event_time, received_at: clock().toISOString(), tz_offset_min: wire.tz_offset_min, payload });
     return { event_id, status: "accepted" };
+  }
+
+  /** Releases a sentence at a time. */
+  async function say(response, insight) {
+    response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
+    const event = (name, data) => response.write(`event: ${name}\ndata: ${JSON.stringify(data)}\n\n`);
+    for (const sentence of insight.sentences) {
+      event("sentence", sentence);
+      await new Promise((resolve) => setTimeout(resolve, sentenceMs));
+    }
+    turns += 1;
+    event("done", { turn: turns, answer: { id: randomUUID(), ...insight }, recalled: [], learned: [] });
+    response.end();
   }
 
   async function api(request, response, url) {
@@ -75,10 +90,18 @@ export async function start({ port = 0, everyMs = 0, clock = () => new Date() } 
       const found = citation(kept, decodeURIComponent(url.pathname.slice("/v1/citations/".length)), logged);
       return found ? json(response, 200, found) : refuse(response, 404, "not_found", "no such citation");
     }
+    if (request.method === "PUT" && /^\/v1\/answers\/[^/]+\/feedback$/.test(url.pathname)) {
+      let text = "";
+      for await (const chunk of request) text += chunk;
+      judged.push(JSON.parse(text).thumb);
+      return json(response, 200, JSON.parse(text));
+    }
     if (request.method === "POST") {
       let text = "";
       for await (const chunk of request) if ((text += chunk).length > BODY_BYTES_MAX) return refuse(response, 413, "invalid", "the body is too large");
-      const body = JSON.parse(text);
+      const body = text === "" ? {} : JSON.parse(text);
+      if (url.pathname === "/v1/conversations") return json(response, 201, { id: randomUUID(), created_at: now.toISOString(), turns: 0, summary: "", branch_of: null });
+      if (/^\/v1\/conversations\/[^/]+\/messages$/.test(url.pathname)) return say(response, insight(who, now, String(body.text), kept));
       if (url.pathname === "/v1/insights") return json(response, 200, insight(who, now, String(body.question), kept));
       if (url.pathname === "/v1/events") {
         const result = accept(who, body);
@@ -107,6 +130,7 @@ export async function start({ port = 0, everyMs = 0, clock = () => new Date() } 
   return {
     url: `http://127.0.0.1:${server.address().port}`,
     publish,
+    judged,
     dropFeeds: () => feeds.forEach((feed) => feed.destroy()),
     revoke: (token) => delete people[token],
     stop: () => (clearInterval(timer), server.closeAllConnections(), new Promise((resolve) => server.close(resolve))),

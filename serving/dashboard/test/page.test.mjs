@@ -219,6 +219,38 @@ describe("ask", () => {
     await page.locator(at("citation")).first().click();
     await page.getByText("Your data has changed since").waitFor();
   });
+  it("shows sentences as they are released, and says that more is to come", async () => {
+    await server.stop();
+    server = await start({ sentenceMs: 400 });
+    await enter();
+    await page.fill(at("ask-input"), "Why do I crave sugar at night?");
+    await page.click(at("ask-send"));
+    await page.waitForSelector(`.released${at("answer-sentence")}`);
+    await page.getByText("There is more").waitFor();
+    assert.ok((await page.locator(at("answer-sentence")).count()) < 4);
+    assert.equal(await page.locator(at("answer")).count(), 0);
+    await page.waitForSelector(at("answer"));
+    assert.equal(await page.locator(at("answer-sentence")).count(), 4);
+    assert.equal(await page.locator(".released, .thinking").count(), 0);
+    calm();
+  });
+  it("keeps the conversation on the page until a new one is begun, and takes a thumb", async () => {
+    await enter();
+    await ask("Why do I crave sugar at night?");
+    await page.fill(at("ask-input"), "And at home?");
+    await page.click(at("ask-send"));
+    await page.waitForFunction(() => document.querySelectorAll('[data-testid="answer"]').length === 2);
+    assert.deepEqual(await page.locator(".asked").allTextContents(), ["And at home?", "Why do I crave sugar at night?"]);
+    await page.locator(at("thumb-down")).first().click();
+    await page.getByText("Thank you.").waitFor();
+    await page.locator(at("thumb-up")).first().click();
+    await page.waitForSelector(`${at("thumb-up")}[aria-pressed="true"]`);
+    assert.equal(await page.locator(`${at("thumb-down")}[aria-pressed="true"]`).count(), 0);
+    assert.deepEqual(server.judged, ["down", "up"]);
+    await page.click(at("ask-anew"));
+    assert.equal(await page.locator(at("turn")).count(), 0);
+    calm();
+  });
   it("says when there is not enough data", async () => {
     await enter("empty");
     await page.locator(at("suggestion")).first().click();

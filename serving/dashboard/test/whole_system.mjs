@@ -28,12 +28,23 @@ const heatmap = await page.$$eval(at("heatmap-cell"), (cells) => cells.reduce((s
 
 await page.fill(at("ask-input"), "Why do I crave sugar at night?");
 await page.click(at("ask-send"));
-await page.waitForSelector(at("answer-sentence"));
+await page.waitForSelector(at("answer"));
 const sentences = await page.locator(at("answer-sentence")).allTextContents();
 await page.locator(at("citation")).first().click();
 await page.waitForSelector(`${at("citation-panel")} ${at("citation-value")}`);
 const panel = await page.locator(at("citation-panel")).textContent();
+await page.keyboard.press("Escape");
+// Within the same conversation; a thumb where the server keeps answers.
+await page.fill(at("ask-input"), "And on weekends?");
+await page.click(at("ask-send"));
+await page.waitForFunction(() => document.querySelectorAll('[data-testid="answer"]').length === 2);
+const followed = await page.locator(at("turn")).first().locator(at("answer-sentence")).allTextContents();
+const thumb = page.locator(at("thumb-up")).first();
+if ((await thumb.count()) > 0) {
+  await thumb.click();
+  await page.getByText("Thank you.").waitFor();
+}
 const disclaimer = await page.locator(at("disclaimer")).first().textContent();
 await page.screenshot({ path: screenshot, fullPage: true });
 await browser.close();
-console.log(JSON.stringify({ status: sent.status, feedMs, heatmap, before, sentences, panel, disclaimer, complaints }));
+console.log(JSON.stringify({ status: sent.status, feedMs, heatmap, before, sentences, followed, panel, disclaimer, complaints }));

@@ -101,6 +101,23 @@ impl Answer {
         Self { status, sentences, citations: Vec::new(), disclaimer: DISCLAIMER, resources: &[] }
     }
 
+    /// The text, a piece a sentence, and where help is; together they are [`Self::text`].
+    #[must_use]
+    pub fn pieces(&self) -> Vec<String> {
+        let sentences =
+            self.sentences.iter().enumerate().map(|(i, sentence)| {
+                if i == 0 { sentence.text.clone() } else { format!(" {}", sentence.text) }
+            });
+        let help = self.resources.iter().map(|help| format!("\n{}: {}", help.name, help.contact));
+        sentences.chain(help).collect()
+    }
+
+    /// The answer as one text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.pieces().concat()
+    }
+
     /// The vetted answer: nothing is computed, retrieved or generated.
     #[must_use]
     pub fn crisis(crisis: Crisis) -> Self {

@@ -8,13 +8,21 @@
 //! | episodic peaks | the same, with [`summary::weight`] as importance | until deleted |
 //! | facts | [`facts::facts`] of the person's own messages, with source, confidence and history | until deleted |
 //!
+//! [`Chats::recollection`] puts them together for the next message. Clients that send the whole history each time come
+//! through [`Chats::tell`]: [`identity`] finds their conversation.
+//!
 //! Answers are kept in the conversation only: they hold numbers as they were, and what is recalled must not be
 //! remembered as said. A message in a crisis is answered and kept, and neither remembered nor mined for facts.
 
+mod branches;
 mod facts;
+mod identity;
 mod memories;
+mod recollect;
 mod store;
 mod summary;
+mod task;
+mod tell;
 
 use std::{fmt, sync::Arc};
 
@@ -25,8 +33,11 @@ use serde::Serialize;
 use uuid::Uuid;
 
 pub use facts::Said;
+pub use identity::{Speaker, Told};
 pub use memories::{Item, Memories};
+pub use recollect::Recollection;
 pub use store::{Conversation, Conversations, Turn, UserFact};
+pub use tell::{Completion, Telling};
 
 use crate::{Answer, Error, Insights, QUESTION_CHARS_MAX, Result, Sentence, Status, engine, screen};
 
@@ -69,6 +80,14 @@ pub struct Chats {
     insights: Arc<Insights>,
     memories: Arc<Memories>,
     clock: Arc<dyn Clock>,
+    under_way: tell::UnderWay,
+}
+
+/// What a message is answered with, before it is kept.
+struct Answered {
+    answer: Answer,
+    recalled: Vec<Recalled>,
+    learned: Vec<Said>,
 }
 
 impl fmt::Debug for Chats {
@@ -81,7 +100,7 @@ impl Chats {
     /// Answers through `insights` and remembers in `memories`.
     #[must_use]
     pub fn new(insights: Arc<Insights>, memories: Arc<Memories>, clock: Arc<dyn Clock>) -> Self {
-        Self { insights, memories, clock }
+        Self { insights, memories, clock, under_way: tell::UnderWay::default() }
     }
 
     /// What is remembered, and the conversations.
@@ -111,22 +130,10 @@ impl Chats {
         let store = &self.memories.conversations;
         store.get(user, conversation).await?.ok_or(Error::NotFound("conversation"))?;
         let working = store.turns(user, conversation, None, WORKING_TURNS).await?;
-        let earlier = working.iter().rev().map(|turn| turn.message.as_str()).find(|said| said.ends_with('?'));
         let now = self.clock.now();
-        let mut answer = Box::pin(self.insights.ask_within(user, message, earlier)).await?;
+        let Answered { answer, recalled, learned } = self.respond(user, &working, message, now).await?;
         let crisis = answer.status == Status::Crisis;
-        let learned = if crisis { Vec::new() } else { facts::facts(message) };
-        let mut recalled = Vec::new();
-        if engine::is_foreign(&answer) {
-            if message.ends_with('?') {
-                recalled = self.recalled(user, message, now).await;
-                answer = from_the_past(&recalled, answer);
-            } else {
-                answer = noted(&learned);
-            }
-        }
-        let said = answer.sentences.iter().map(|one| one.text.as_str()).collect::<Vec<_>>().join(" ");
-        let turn = store.add(user, conversation, now, message, &said).await?;
+        let turn = store.add(user, conversation, now, message, &answer.text()).await?;
         if !crisis {
             let source = store::source(conversation, turn);
             store.learn(user, &learned, &source, now).await?;
@@ -138,6 +145,29 @@ impl Chats {
             }
         }
         Ok(Reply { turn, answer, recalled, learned })
+    }
+
+    /// Answers a message that comes after the turns of `working`; keeps nothing.
+    async fn respond(
+        &self,
+        user: &UserId,
+        working: &[Turn],
+        message: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Answered> {
+        let earlier = working.iter().rev().map(|turn| turn.message.as_str()).find(|said| said.ends_with('?'));
+        let mut answer = Box::pin(self.insights.ask_within(user, message, earlier)).await?;
+        let learned = if answer.status == Status::Crisis { Vec::new() } else { facts::facts(message) };
+        let mut recalled = Vec::new();
+        if engine::is_foreign(&answer) {
+            if message.ends_with('?') {
+                recalled = self.recalled(user, message, now).await;
+                answer = from_the_past(&recalled, answer);
+            } else {
+                answer = noted(&learned);
+            }
+        }
+        Ok(Answered { answer, recalled, learned })
     }
 
     /// What the person said or wrote of it before; without memories the answer is poorer, not wrong.

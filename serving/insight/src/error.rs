@@ -21,6 +21,15 @@ pub enum Error {
     /// Empty or too long.
     #[error("must have 1 to {0} characters")]
     Question(usize),
+    /// A conversation that does not end with the person's words.
+    #[error("the last message must be the person's question, role user")]
+    LastMessage,
+    /// A conversation's label is too long.
+    #[error("a conversation's id may have at most {0} characters")]
+    Label(usize),
+    /// The server stops.
+    #[error("the server stopped before it was kept; ask again")]
+    Stopped,
     /// There is no such thing of this person.
     #[error("no {0} of yours has this id")]
     NotFound(&'static str),
@@ -55,9 +64,9 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Question(_) | Self::TooMany(_) => Kind::Invalid,
+            Self::Question(_) | Self::LastMessage | Self::Label(_) | Self::TooMany(_) => Kind::Invalid,
             Self::NotFound(_) => Kind::NotFound,
-            Self::NoMemories => Kind::Unavailable,
+            Self::NoMemories | Self::Stopped => Kind::Unavailable,
             Self::Recall(error) => match error.kind() {
                 crave_recall::ErrorKind::Invalid => Kind::Invalid,
                 crave_recall::ErrorKind::Overloaded => Kind::Overloaded,

@@ -28,7 +28,10 @@ mod sqlite;
 mod store;
 
 pub use answer::{Answer, Citation, DISCLAIMER, Detail, DetailRow, Resource, Sentence, Status};
-pub use chat::{Chats, Conversation, Conversations, Item, Memories, Recalled, Reply, Said, Turn, UserFact};
+pub use chat::{
+    Chats, Completion, Conversation, Conversations, Item, Memories, Recalled, Recollection, Reply, Said,
+    Speaker, Telling, Told, Turn, UserFact,
+};
 pub use compose::{Note, compose};
 pub use engine::{Insights, QUESTION_CHARS_MAX};
 pub use error::{Error, Kind};

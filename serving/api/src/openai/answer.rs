@@ -35,6 +35,8 @@ pub(crate) enum Form {
 pub(crate) enum Piece {
     /// The next piece of the answer.
     Text(String),
+    /// Fields of our own for the whole answer, or for the chunk that ends it.
+    Extension(Map<String, Value>),
     /// The answer is complete.
     Done {
         /// Why it ended.
@@ -98,28 +100,35 @@ impl Head {
         answer
     }
 
-    fn whole(&self, text: &str, finish: FinishReason, usage: Usage) -> Value {
+    fn whole(&self, text: &str, finish: FinishReason, usage: Usage, more: Map<String, Value>) -> Value {
         let message = json!({ "role": "assistant", "content": text, "refusal": null });
         let choice = json!([{ "index": 0, "message": message, "logprobs": null, "finish_reason": finish }]);
         let mut answer = self.object("chat.completion", choice);
         answer["usage"] = json!(usage);
+        extend(&mut answer, more);
         answer
     }
 
     /// With `include_usage` every chunk but the last says that its usage is null.
-    fn chunk(&self, delta: &Value, finish: Option<FinishReason>, include_usage: bool) -> Event {
+    fn chunk(&self, delta: &Value, finish: Option<FinishReason>, include_usage: bool) -> Value {
         let choices = json!([{ "index": 0, "delta": delta, "logprobs": null, "finish_reason": finish }]);
         let mut chunk = self.object("chat.completion.chunk", choices);
         if include_usage {
             chunk["usage"] = Value::Null;
         }
-        event(&chunk)
+        chunk
     }
 
     fn usage(&self, usage: Usage) -> Event {
         let mut chunk = self.object("chat.completion.chunk", json!([]));
         chunk["usage"] = json!(usage);
         event(&chunk)
+    }
+}
+
+fn extend(answer: &mut Value, more: Map<String, Value>) {
+    if let Value::Object(answer) = answer {
+        answer.extend(more);
     }
 }
 
@@ -138,12 +147,13 @@ pub(crate) async fn respond(
     let mut pieces = Box::pin(pieces);
     match form {
         Form::Whole => {
-            let mut text = String::new();
+            let (mut text, mut extension) = (String::new(), Map::new());
             loop {
                 match pieces.next().await {
                     Some(Piece::Text(piece)) => text.push_str(&piece),
+                    Some(Piece::Extension(more)) => extension.extend(more),
                     Some(Piece::Done { finish, usage }) => {
-                        return Json(head.whole(&text, finish, usage)).into_response();
+                        return Json(head.whole(&text, finish, usage, extension)).into_response();
                     }
                     Some(Piece::Failed(error)) => return error.into_response(),
                     None => return cut_off().into_response(),
@@ -172,15 +182,18 @@ fn events(
     pieces: impl Stream<Item = Piece> + Send + Unpin + 'static,
 ) -> impl Stream<Item = Event> + Send + 'static {
     async_stream::stream! {
-        yield head.chunk(&json!({ "role": "assistant", "content": "" }), None, include_usage);
-        let mut pieces = pieces;
+        yield event(&head.chunk(&json!({ "role": "assistant", "content": "" }), None, include_usage));
+        let (mut pieces, mut extension) = (pieces, Map::new());
         loop {
             match pieces.next().await {
                 Some(Piece::Text(text)) => {
-                    yield head.chunk(&json!({ "content": text }), None, include_usage);
+                    yield event(&head.chunk(&json!({ "content": text }), None, include_usage));
                 }
+                Some(Piece::Extension(more)) => extension.extend(more),
                 Some(Piece::Done { finish, usage }) => {
-                    yield head.chunk(&json!({}), Some(finish), include_usage);
+                    let mut last = head.chunk(&json!({}), Some(finish), include_usage);
+                    extend(&mut last, std::mem::take(&mut extension));
+                    yield event(&last);
                     if include_usage {
                         yield head.usage(usage);
                     }
@@ -227,7 +240,8 @@ mod tests {
     }
 
     fn pieces(last: Piece) -> Vec<Piece> {
-        vec![Piece::Text("a\n".into()), Piece::Text("b".into()), last]
+        let extension = json!({ "ours": { "id": 1 } }).as_object().unwrap().clone();
+        vec![Piece::Text("a\n".into()), Piece::Extension(extension), Piece::Text("b".into()), last]
     }
 
     fn done() -> Piece {
@@ -240,7 +254,7 @@ mod tests {
         let body: Value = serde_json::from_str(&body).unwrap();
         assert_eq!((status, &body["object"]), (StatusCode::OK, &json!("chat.completion")));
         assert_eq!(body["choices"][0]["message"]["content"], "a\nb");
-        assert_eq!(body["choices"][0]["finish_reason"], "stop");
+        assert_eq!((&body["choices"][0]["finish_reason"], &body["ours"]["id"]), (&json!("stop"), &json!(1)));
         let usage = json!({ "prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5 });
         assert_eq!(body["usage"], usage, "and nothing of the cache");
         let (status, _) = answer(Form::Whole, pieces(Piece::Failed(OpenAiError::overloaded("x")))).await;
@@ -265,7 +279,7 @@ mod tests {
                 ("a\nb", &json!("assistant"))
             );
             let finishes = chunks.iter().filter(|chunk| chunk["choices"][0]["finish_reason"] == "stop");
-            assert_eq!(finishes.count(), 1);
+            assert_eq!(finishes.map(|chunk| &chunk["ours"]["id"]).collect::<Vec<_>>(), [&json!(1)]);
             let usages: Vec<&Value> = chunks.iter().filter_map(|chunk| chunk.get("usage")).collect();
             match include_usage {
                 true => assert_eq!(usages.last().unwrap()["total_tokens"], 5),

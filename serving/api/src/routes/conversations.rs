@@ -1,15 +1,18 @@
-//! `/v1/conversations`: begin, list, read and delete one's conversations; `POST …/{id}/messages` answers within one.
+//! `/v1/conversations`: begin, list, read and delete one's conversations; `POST …/{id}/messages` answers within one,
+//! whole or as server-sent events as `POST /v1/insights` does.
 
 use axum::{
     Json,
     extract::{Path, Query, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse as _, Response},
 };
-use crave_insight::{Conversation, Reply};
+use crave_insight::Conversation;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::insights::{events, wants_events};
 use crate::{App, accounts::Caller, error::ApiError};
 
 /// Turns of a page when none is asked for, and at most.
@@ -83,7 +86,12 @@ pub(super) async fn say(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<Uuid>,
+    headers: HeaderMap,
     Json(message): Json<Message>,
-) -> Result<Json<Reply>, ApiError> {
-    Ok(Json(Box::pin(app.chats.say(&caller.user_id, id, &message.text)).await?))
+) -> Result<Response, ApiError> {
+    let reply = Box::pin(app.chats.say(&caller.user_id, id, &message.text)).await?;
+    if wants_events(&headers) {
+        return events(&reply.answer.sentences, &reply);
+    }
+    Ok(Json(reply).into_response())
 }

@@ -12,7 +12,8 @@ use axum::{
         sse::{Event, Sse},
     },
 };
-use serde::Deserialize;
+use crave_insight::Sentence;
+use serde::{Deserialize, Serialize};
 
 use crate::{App, accounts::Caller, error::ApiError};
 
@@ -29,15 +30,22 @@ pub(super) async fn post(
     Json(request): Json<Request>,
 ) -> Result<Response, ApiError> {
     let answer = Box::pin(app.insights.ask(&caller.user_id, &request.question)).await?;
-    let streamed = headers.get(ACCEPT).and_then(|h| h.to_str().ok());
-    if !streamed.is_some_and(|accept| accept.contains("text/event-stream")) {
-        return Ok(Json(answer).into_response());
-    }
-    let mut events = Vec::with_capacity(answer.sentences.len() + 1);
-    for sentence in &answer.sentences {
+    if wants_events(&headers) { events(&answer.sentences, &answer) } else { Ok(Json(answer).into_response()) }
+}
+
+/// Whether the client reads events.
+pub(super) fn wants_events(headers: &HeaderMap) -> bool {
+    let accept = headers.get(ACCEPT).and_then(|h| h.to_str().ok());
+    accept.is_some_and(|accept| accept.contains("text/event-stream"))
+}
+
+/// A `sentence` each, then `done` with the whole.
+pub(super) fn events(sentences: &[Sentence], whole: &impl Serialize) -> Result<Response, ApiError> {
+    let mut events = Vec::with_capacity(sentences.len() + 1);
+    for sentence in sentences {
         events.push(Event::default().event("sentence").json_data(sentence));
     }
-    events.push(Event::default().event("done").json_data(&answer));
+    events.push(Event::default().event("done").json_data(whole));
     let events: Vec<Event> =
         events.into_iter().collect::<Result<_, _>>().map_err(|e| ApiError::internal(&e))?;
     let stream = futures::stream::iter(events.into_iter().map(Ok::<_, Infallible>));

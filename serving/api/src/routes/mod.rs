@@ -1,6 +1,7 @@
 //! The routes, one a file.
 
 mod analytics;
+mod chat;
 mod citations;
 mod conversations;
 mod cravings;
@@ -80,6 +81,12 @@ fn serve() -> Router<App> {
         .route("/v1/analytics/intensity", get(analytics::intensity))
         .route("/v1/insights", post(insights::post))
         .route("/v1/citations/{id}", get(citations::get))
+        .route(
+            "/v1/chat/completions",
+            post(chat::completions).layer(DefaultBodyLimit::max(chat::BODY_BYTES_MAX)),
+        )
+        .route("/v1/models", get(chat::models))
+        .route("/v1/models/{id}", get(chat::model))
         .route("/v1/conversations", get(conversations::list).post(conversations::begin))
         .route("/v1/conversations/{id}", get(conversations::one).delete(conversations::delete))
         .route("/v1/conversations/{id}/messages", get(conversations::messages).post(conversations::say))

@@ -3,6 +3,7 @@
 
 use axum::{Json, extract::State};
 use crave_persona::{Corrected, Persona, archetypes, corrected, read};
+use crave_schemas::UserId;
 use serde::Deserialize;
 
 use crate::{App, accounts::Caller, error::ApiError};
@@ -14,11 +15,16 @@ pub(super) struct Correction {
 }
 
 pub(super) async fn get(State(app): State<App>, caller: Caller) -> Result<Json<Persona>, ApiError> {
-    let persona = Box::pin(read(&app.lake, &caller.user_id, app.clock.now())).await?;
-    Ok(Json(match app.accounts.persona_correction(&caller.user_id).await? {
+    Ok(Json(of(&app, &caller.user_id).await?))
+}
+
+/// A person's persona; their own word wins.
+pub(super) async fn of(app: &App, user: &UserId) -> Result<Persona, ApiError> {
+    let persona = Box::pin(read(&app.lake, user, app.clock.now())).await?;
+    Ok(match app.accounts.persona_correction(user).await? {
         Some(correction) => corrected(persona, &archetypes()?, &correction),
         None => persona,
-    }))
+    })
 }
 
 pub(super) async fn correct(

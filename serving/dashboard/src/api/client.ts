@@ -1,12 +1,14 @@
 // Speaks to the server: every request carries the bearer token, a 401 ends the session.
 
 import { ApiError } from "./error";
+import { SseParser } from "./sse";
 import type {
-  CitationDetail, CravingPage, EventReply, Insight, Intensity, Me, Patterns, Summary, TimeOfDay, WireCraving,
+  CitationDetail, CravingPage, EventReply, Intensity, Me, Patterns, Reply, Sentence, Summary, Thumb, TimeOfDay, WireCraving,
 } from "./types";
 
 const TIMEOUT_MS = 20_000;
-const INSIGHT_TIMEOUT_MS = 60_000;
+/** A model may speak slowly. */
+const ANSWER_TIMEOUT_MS = 300_000;
 
 export interface Filters {
   days: number;
@@ -15,7 +17,7 @@ export interface Filters {
 }
 
 interface Call {
-  method?: "GET" | "POST";
+  method?: "GET" | "POST" | "PUT";
   body?: unknown;
   signal?: AbortSignal;
   timeoutMs?: number;
@@ -55,8 +57,36 @@ export class Client {
     return this.json("/v1/events", { method: "POST", body: event });
   }
 
-  ask(question: string, signal: AbortSignal): Promise<Insight> {
-    return this.json("/v1/insights", { method: "POST", body: { question }, signal, timeoutMs: INSIGHT_TIMEOUT_MS });
+  /** Begins a conversation; returns its id. */
+  async begin(signal: AbortSignal): Promise<string> {
+    return (await this.json<{ id: string }>("/v1/conversations", { method: "POST", signal })).id;
+  }
+
+  /** Says something within a conversation; `onSentence` gets each sentence of the answer when it is released. */
+  async say(conversation: string, text: string, signal: AbortSignal, onSentence: (sentence: Sentence) => void): Promise<Reply> {
+    const response = await fetch(`/v1/conversations/${encodeURIComponent(conversation)}/messages`, {
+      method: "POST",
+      headers: { ...this.headers(), Accept: "text/event-stream", "Content-Type": "application/json" },
+      body: JSON.stringify({ text }),
+      cache: "no-store",
+      signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]),
+    });
+    await this.check(response);
+    const cutOff = new ApiError("unavailable", "the answer was cut off; ask again", response.status);
+    if (response.body === null) throw cutOff;
+    const parser = new SseParser();
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (let read = await reader.read(); !read.done; read = await reader.read()) {
+      for (const { event, data } of parser.push(read.value)) {
+        if (event === "sentence") onSentence(JSON.parse(data) as Sentence);
+        else if (event === "done") return JSON.parse(data) as Reply;
+      }
+    }
+    throw cutOff;
+  }
+
+  judge(answer: string, thumb: Thumb): Promise<unknown> {
+    return this.json(`/v1/answers/${encodeURIComponent(answer)}/feedback`, { method: "PUT", body: { thumb } });
   }
 
   citation(id: string, signal: AbortSignal): Promise<CitationDetail> {

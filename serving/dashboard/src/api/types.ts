@@ -133,13 +133,27 @@ export interface Citation {
   period: string | null;
 }
 
+export interface Sentence {
+  text: string;
+  citations: string[];
+}
+
 export interface Insight {
+  /** By which it can be judged; absent where the server keeps no answers. */
+  id?: string;
   status: "answered" | "not_enough_data" | "crisis" | "out_of_scope";
-  sentences: { text: string; citations: string[] }[];
+  sentences: Sentence[];
   citations: Citation[];
   disclaimer: string;
   resources?: { name: string; contact: string }[];
 }
+
+export interface Reply {
+  turn: number;
+  answer: Insight;
+}
+
+export type Thumb = "up" | "down";
 
 export interface CitationDetail extends Citation {
   query: string | null;

@@ -1,11 +1,9 @@
 // An answer, sentence by sentence, each with the citations it rests on.
 
-import type { Citation, Insight } from "../api/types";
+import type { Citation, Insight, Sentence } from "../api/types";
 import { h } from "../lib/dom";
 import { scalar } from "../lib/format";
 import { crisis } from "./crisis";
-
-const STEP_MS = 260;
 
 /** `open` shows a citation's rows. */
 export function answer(insight: Insight, open: (citation: Citation) => void): HTMLElement {
@@ -13,24 +11,34 @@ export function answer(insight: Insight, open: (citation: Citation) => void): HT
     return h("div", { class: "answer", testid: "answer", "data-status": insight.status }, crisis(insight));
   }
   const numbers = new Map(insight.citations.map((citation, i) => [citation.id, { citation, number: i + 1 }]));
-  const sentences = insight.sentences.map(({ text, citations }, i) => {
-    // The chips keep to the last word, so that none begins a line alone.
-    const cut = text.trimEnd().lastIndexOf(" ") + 1;
-    const end = h("span", { class: "sentence-end" }, text.slice(cut));
-    for (const id of citations) {
+  const sentences = insight.sentences.map(({ text, citations }) => {
+    const chips = citations.flatMap((id) => {
       const known = numbers.get(id);
-      if (known) end.append(" ", chip(known.citation, known.number, open));
-    }
-    const line = h("p", { class: "sentence", testid: "answer-sentence" }, text.slice(0, cut), end);
-    line.style.animationDelay = `${i * STEP_MS}ms`;
-    return line;
+      return known ? [chip(known.citation, known.number, open)] : [];
+    });
+    return line(text, chips);
   });
   return h(
     "div",
     { class: `answer ${insight.status}`, testid: "answer", "data-status": insight.status },
-    ...(sentences.length > 0 ? sentences : [h("p", { class: "sentence", testid: "answer-sentence" }, fallback(insight.status))]),
+    ...(sentences.length > 0 ? sentences : [line(fallback(insight.status), [])]),
     insight.citations.length > 0 ? sources(insight.citations, open) : null,
   );
+}
+
+/** A sentence that was released while others are still to come; its sources follow with the whole answer. */
+export function released({ text }: Sentence): HTMLElement {
+  const shown = line(text, []);
+  shown.classList.add("released");
+  return shown;
+}
+
+function line(text: string, chips: HTMLElement[]): HTMLElement {
+  // The chips keep to the last word, so that none begins a line alone.
+  const cut = text.trimEnd().lastIndexOf(" ") + 1;
+  const end = h("span", { class: "sentence-end" }, text.slice(cut));
+  for (const chip of chips) end.append(" ", chip);
+  return h("p", { class: "sentence", testid: "answer-sentence" }, text.slice(0, cut), end);
 }
 
 function fallback(status: Insight["status"]): string {

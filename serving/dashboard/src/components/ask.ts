@@ -1,14 +1,18 @@
-// The ask box: a question in plain words, an answer with its evidence, the disclaimer always beside it.
+// The ask box: a conversation with one's own log. What was asked stays above; the newest answer comes sentence by sentence
+// with its evidence, the disclaimer always beside it.
 
 import type { Client } from "../api/client";
 import { asApiError, isAbort } from "../api/error";
 import type { Analytics } from "../state/analytics";
 import type { Citation } from "../api/types";
 import { h, replace } from "../lib/dom";
-import { answer } from "./answer";
+import { answer, released } from "./answer";
 import { errorLine, Panel } from "./panel";
+import { thumbs } from "./thumbs";
 
 const QUESTION_CHARS_MAX = 1_000;
+/** Turns that stay on the page; the server keeps them all. */
+const TURNS_SHOWN_MAX = 20;
 const DISCLAIMER = "Crave Wave informs; it does not diagnose or treat.";
 
 export function ask(client: Client, analytics: Analytics, open: (citation: Citation) => void): HTMLElement {
@@ -20,11 +24,23 @@ export function ask(client: Client, analytics: Analytics, open: (citation: Citat
   const send = h("button", { type: "submit", class: "primary", testid: "ask-send" }, "Ask");
   const form = h("form", { class: "ask-form" }, input, send);
   const suggestions = h("div", { class: "suggestions", role: "group", "aria-label": "Suggested questions" });
-  const output = h("div", { class: "ask-output", "aria-live": "polite" });
+  const output = h("div", { class: "ask-output", role: "log", "aria-live": "polite", testid: "turns" });
+  const anew = h("button", { type: "button", class: "quiet", testid: "ask-anew", hidden: true }, "New conversation");
   const disclaimer = h("p", { class: "disclaimer", testid: "disclaimer" }, DISCLAIMER);
+  panel.tools.append(anew);
   replace(panel.body, form, suggestions, output, disclaimer);
 
   let inFlight: AbortController | null = null;
+  let conversation: string | null = null;
+
+  anew.addEventListener("click", () => {
+    inFlight?.abort();
+    conversation = null;
+    replace(output);
+    anew.hidden = true;
+    suggestions.hidden = false;
+    input.focus();
+  });
 
   async function put(question: string): Promise<void> {
     inFlight?.abort();
@@ -32,17 +48,34 @@ export function ask(client: Client, analytics: Analytics, open: (citation: Citat
     inFlight = mine;
     panel.root.setAttribute("aria-busy", "true");
     const asked = h("p", { class: "asked" }, question);
-    replace(output, asked, h("p", { class: "thinking" }, "Looking through your log", h("i", {}), h("i", {}), h("i", {})));
+    const said = h("div", { class: "said" });
+    const thinking = h("p", { class: "thinking" }, "Looking through your log", h("i", {}), h("i", {}), h("i", {}));
+    const turn = h("section", { class: "turn", testid: "turn" }, asked, said, thinking);
+    // The newest is on top, beside the box it was typed into.
+    output.prepend(turn);
+    while (output.childElementCount > TURNS_SHOWN_MAX) output.lastElementChild?.remove();
+    anew.hidden = false;
     try {
-      const insight = await client.ask(question, mine.signal);
-      if (inFlight !== mine) return;
+      conversation ??= await client.begin(mine.signal);
+      const { answer: insight } = await client.say(conversation, question, mine.signal, (sentence) => {
+        thinking.firstChild!.textContent = "There is more";
+        said.append(released(sentence));
+      });
       const isCrisis = insight.status === "crisis";
       suggestions.hidden = isCrisis;
-      replace(output, isCrisis ? null : asked, answer(insight, open));
+      if (isCrisis) asked.remove();
+      replace(said, answer(insight, open), insight.id && !isCrisis ? thumbs(client, insight.id) : null);
+      thinking.remove();
       disclaimer.textContent = insight.disclaimer || DISCLAIMER;
+      if (inFlight === mine && input.value.trim() === question) input.value = "";
     } catch (error) {
-      if (inFlight !== mine || isAbort(error)) return;
-      replace(output, asked, errorLine(asApiError(error), () => void put(question)));
+      thinking.remove();
+      if (isAbort(error)) return turn.remove();
+      const retry = (): void => {
+        turn.remove();
+        void put(question);
+      };
+      replace(said, errorLine(asApiError(error), retry));
     } finally {
       if (inFlight === mine) panel.root.removeAttribute("aria-busy");
     }

@@ -152,10 +152,13 @@ impl Memories {
         self.conversations.changed(&old, Some(&new)).await?;
         self.unmake(&old).await?;
         if let Some((conversation, turn)) = of_chat(&old) {
-            self.conversations.reword(user, conversation, turn, text).await?;
+            let same = self.conversations.same(user, conversation, turn).await?;
+            for (conversation, turn) in &same {
+                self.conversations.reword(user, *conversation, *turn, text).await?;
+            }
             let said = if screen(text).is_some() { Vec::new() } else { facts::facts(text) };
             self.conversations.learn(user, &said, &old.source_id, old.event_time).await?;
-            self.summarise(user, conversation).await?;
+            self.summarise_readers(user, &same).await?;
         }
         self.recall()?.upsert(vec![new.clone()]).await?;
         Ok(new.into())
@@ -172,23 +175,31 @@ impl Memories {
         let memory = self.memory(user, id).await?;
         self.forget(&memory).await?;
         if let Some((conversation, turn)) = of_chat(&memory) {
-            self.conversations.remove_turn(user, conversation, turn).await?;
-            self.summarise(user, conversation).await?;
+            let same = self.conversations.same(user, conversation, turn).await?;
+            for (conversation, turn) in &same {
+                self.conversations.remove_turn(user, *conversation, *turn).await?;
+            }
+            self.summarise_readers(user, &same).await?;
         }
         Ok(())
     }
 
-    /// Deletes a conversation with all that is remembered of it.
+    /// Deletes a conversation with all that is remembered of it; branches of it lose what they shared.
     ///
     /// # Errors
     /// [`Error::NotFound`], else what the stores say: call it again then.
     pub async fn delete_conversation(&self, user: &UserId, id: Uuid) -> Result<()> {
         self.conversations.get(user, id).await?.ok_or(Error::NotFound("conversation"))?;
-        for turn in self.conversations.turns(user, id, None, TURNS_MAX).await? {
+        let readers = self.conversations.readers(user, &[id]).await?;
+        for turn in self.conversations.own_turns(user, id, None, TURNS_MAX).await? {
             let source = store::source(id, turn.turn);
             self.forget(&memory(user, source, turn.at, &turn.message, None)).await?;
         }
-        self.conversations.remove(user, id).await
+        self.conversations.remove(user, id).await?;
+        for reader in readers.into_iter().filter(|reader| *reader != id) {
+            self.summarise(user, reader).await?;
+        }
+        Ok(())
     }
 
     /// Fills an index that lacks what conversations hold, and deletes and corrects in it what was: call it at the
@@ -247,6 +258,15 @@ impl Memories {
         let enough = turns.last().is_some_and(|turn| turn.turn >= super::SUMMARY_TURNS);
         let summary = if enough { summary::summarise(said) } else { String::new() };
         self.conversations.summarised(user, conversation, &summary).await
+    }
+
+    /// The same of all conversations that read any of these turns.
+    async fn summarise_readers(&self, user: &UserId, turns: &[(Uuid, i64)]) -> Result<()> {
+        let of: Vec<Uuid> = turns.iter().map(|(conversation, _)| *conversation).collect();
+        for reader in self.conversations.readers(user, &of).await? {
+            self.summarise(user, reader).await?;
+        }
+        Ok(())
     }
 
     /// A tombstone, then the memory and what was made from it.

@@ -9,12 +9,12 @@ use crave_recall::Memory;
 use crave_schemas::UserId;
 use serde::Serialize;
 use sqlx::{
-    Row as _, SqlitePool,
+    Row as _, SqliteConnection, SqlitePool,
     sqlite::{SqliteRow, SqliteSynchronous},
 };
 use uuid::Uuid;
 
-use super::facts::Said;
+use super::{branches, facts::Said};
 use crate::{Error, Result, sqlite};
 
 /// Conversations of a person.
@@ -33,6 +33,8 @@ pub struct Conversation {
     pub turns: i64,
     /// What the person said so far, shortened; empty before the twentieth message.
     pub summary: String,
+    /// The conversation whose beginning it shares.
+    pub branch_of: Option<Uuid>,
 }
 
 /// A turn: what the person said and what was answered.
@@ -70,7 +72,7 @@ pub struct UserFact {
 /// The store. Cloning it is cheap.
 #[derive(Clone, Debug)]
 pub struct Conversations {
-    pool: SqlitePool,
+    pub(super) pool: SqlitePool,
 }
 
 const SCHEMA: [&str; 5] = [
@@ -97,7 +99,8 @@ impl Conversations {
     /// When the file cannot be opened.
     pub async fn open(path: &Path) -> Result<Self> {
         // One connection: a person's message is counted and written with nothing in between.
-        let pool = sqlite::open(path, SqliteSynchronous::Full, 1, &SCHEMA).await?;
+        let schema = [SCHEMA.as_slice(), &branches::SCHEMA].concat();
+        let pool = sqlite::open(path, SqliteSynchronous::Full, 1, &schema).await?;
         Ok(Self { pool })
     }
 
@@ -106,20 +109,9 @@ impl Conversations {
     /// # Errors
     /// [`Error::TooMany`] when the person has as many as are kept; else when the database fails.
     pub async fn begin(&self, user: &UserId, now: DateTime<Utc>) -> Result<Conversation> {
-        let held = sqlx::query("SELECT count(*) FROM conversations WHERE user_id = ?").bind(user.as_str());
-        if held.fetch_one(&self.pool).await?.try_get::<i64, _>(0)? >= CONVERSATIONS_MAX {
-            return Err(Error::TooMany("conversations; delete one"));
-        }
-        let id = Uuid::now_v7();
-        sqlx::query(
-            "INSERT INTO conversations (id, user_id, created_at, turns, summary) VALUES (?, ?, ?, 0, '')",
-        )
-        .bind(id.to_string())
-        .bind(user.as_str())
-        .bind(now.to_rfc3339())
-        .execute(&self.pool)
-        .await?;
-        Ok(Conversation { id, created_at: now, turns: 0, summary: String::new() })
+        let mut connection = self.pool.acquire().await?;
+        let id = branches::begin(&mut connection, user, 0, now).await?;
+        Ok(Conversation { id, created_at: now, turns: 0, summary: String::new(), branch_of: None })
     }
 
     /// The person's conversations, the newest first.
@@ -128,7 +120,8 @@ impl Conversations {
     /// When the database fails.
     pub async fn list(&self, user: &UserId) -> Result<Vec<Conversation>> {
         let rows = sqlx::query(
-            "SELECT id, created_at, turns, summary FROM conversations WHERE user_id = ? ORDER BY id DESC",
+            "SELECT id, created_at, turns, summary, parent FROM conversations LEFT JOIN branches ON conversation = id
+             WHERE conversations.user_id = ? ORDER BY id DESC",
         )
         .bind(user.as_str())
         .fetch_all(&self.pool)
@@ -142,7 +135,8 @@ impl Conversations {
     /// When the database fails.
     pub async fn get(&self, user: &UserId, id: Uuid) -> Result<Option<Conversation>> {
         let row = sqlx::query(
-            "SELECT id, created_at, turns, summary FROM conversations WHERE id = ? AND user_id = ?",
+            "SELECT id, created_at, turns, summary, parent FROM conversations LEFT JOIN branches ON conversation = id
+             WHERE id = ? AND conversations.user_id = ?",
         )
         .bind(id.to_string())
         .bind(user.as_str())
@@ -151,11 +145,34 @@ impl Conversations {
         row.as_ref().map(conversation).transpose()
     }
 
-    /// The last `limit` turns up to and without `before`, oldest first: the working memory.
+    /// The last `limit` turns up to and without `before`, oldest first: the working memory. A branch begins with what
+    /// it shares.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn turns(&self, user: &UserId, id: Uuid, before: Option<i64>, limit: i64) -> Result<Vec<Turn>> {
+        let mut turns = self.own_turns(user, id, before, limit).await?;
+        let (mut id, mut before) = (id, before.unwrap_or(i64::MAX));
+        loop {
+            let lacking = limit - i64::try_from(turns.len()).unwrap_or(i64::MAX);
+            if lacking <= 0 {
+                return Ok(turns);
+            }
+            let Some((parent, shared)) = self.parent(user, id).await? else { return Ok(turns) };
+            (id, before) = (parent, before.min(shared + 1));
+            let earlier = self.own_turns(user, id, Some(before), lacking).await?;
+            turns = earlier.into_iter().chain(turns).collect();
+        }
+    }
+
+    /// The same without what a branch shares.
+    pub(super) async fn own_turns(
+        &self,
+        user: &UserId,
+        id: Uuid,
+        before: Option<i64>,
+        limit: i64,
+    ) -> Result<Vec<Turn>> {
         let rows = sqlx::query(
             "SELECT turn, at, message, answer FROM turns WHERE conversation = ? AND user_id = ? AND turn < ?
              ORDER BY turn DESC LIMIT ?",
@@ -167,6 +184,12 @@ impl Conversations {
         .fetch_all(&self.pool)
         .await?;
         rows.iter().rev().map(turn).collect()
+    }
+
+    /// One turn.
+    pub(super) async fn turn(&self, user: &UserId, (id, number): (Uuid, i64)) -> Result<Option<Turn>> {
+        let turns = self.own_turns(user, id, Some(number.saturating_add(1)), 1).await?;
+        Ok(turns.into_iter().find(|turn| turn.turn == number))
     }
 
     /// Keeps a turn and gives its number.
@@ -194,17 +217,7 @@ impl Conversations {
             return Err(Error::TooMany("turns in this conversation; begin another"));
         };
         let number: i64 = number.try_get(0)?;
-        sqlx::query(
-            "INSERT INTO turns (conversation, turn, user_id, at, message, answer) VALUES (?, ?, ?, ?, ?, ?)",
-        )
-        .bind(id.to_string())
-        .bind(number)
-        .bind(user.as_str())
-        .bind(at.to_rfc3339())
-        .bind(message)
-        .bind(answer)
-        .execute(&mut *transaction)
-        .await?;
+        insert(&mut transaction, user, (id, number), at, message, answer).await?;
         transaction.commit().await?;
         Ok(number)
     }
@@ -258,9 +271,21 @@ impl Conversations {
     /// Removes a conversation with its turns.
     pub(super) async fn remove(&self, user: &UserId, id: Uuid) -> Result<()> {
         let mut transaction = self.pool.begin().await?;
+        // What branches from it branches from where it did.
+        sqlx::query(
+            "UPDATE branches SET
+                 parent = (SELECT parent FROM branches WHERE conversation = ?1),
+                 shared = min(shared, coalesce((SELECT shared FROM branches WHERE conversation = ?1), 0))
+             WHERE parent = ?1 AND user_id = ?2",
+        )
+        .bind(id.to_string())
+        .bind(user.as_str())
+        .execute(&mut *transaction)
+        .await?;
         for statement in [
             "DELETE FROM turns WHERE conversation = ? AND user_id = ?",
             "DELETE FROM conversations WHERE id = ? AND user_id = ?",
+            "DELETE FROM branches WHERE conversation = ? AND user_id = ?",
         ] {
             sqlx::query(statement)
                 .bind(id.to_string())
@@ -404,10 +429,15 @@ impl Conversations {
         Ok((gone, corrected))
     }
 
-    /// A page of the turns of everybody, after a place, each with its person, conversation and place.
+    /// A page of the turns of everybody, after a place, each with its person, conversation and place; without those
+    /// that an earlier branch holds too.
     pub(super) async fn all_turns(&self, after: i64) -> Result<Vec<(i64, UserId, Uuid, Turn)>> {
         let rows = sqlx::query(
-            "SELECT turn, at, message, answer, rowid, user_id, conversation FROM turns WHERE rowid > ? ORDER BY rowid LIMIT 500",
+            "SELECT turn, at, message, answer, rowid, user_id, conversation FROM turns WHERE rowid > ?
+             AND NOT EXISTS (SELECT 1 FROM chains mine JOIN chains older
+                 ON older.user_id = mine.user_id AND older.asked = mine.asked AND older.conversation < mine.conversation
+                 WHERE mine.conversation = turns.conversation AND mine.turn = turns.turn)
+             ORDER BY rowid LIMIT 500",
         )
         .bind(after)
         .fetch_all(&self.pool)
@@ -430,6 +460,8 @@ impl Conversations {
             "DELETE FROM conversations WHERE user_id = ?",
             "DELETE FROM facts WHERE user_id = ?",
             "DELETE FROM changed WHERE user_id = ?",
+            "DELETE FROM branches WHERE user_id = ?",
+            "DELETE FROM chains WHERE user_id = ?",
         ] {
             sqlx::query(statement).bind(user.as_str()).execute(&self.pool).await?;
         }
@@ -457,7 +489,30 @@ fn at(row: &SqliteRow, column: usize) -> Result<DateTime<Utc>> {
     Ok(parsed.to_utc())
 }
 
-fn id(text: &str) -> Result<Uuid> {
+/// Keeps a turn.
+pub(super) async fn insert(
+    connection: &mut SqliteConnection,
+    user: &UserId,
+    (conversation, turn): (Uuid, i64),
+    at: DateTime<Utc>,
+    message: &str,
+    answer: &str,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO turns (conversation, turn, user_id, at, message, answer) VALUES (?, ?, ?, ?, ?, ?)",
+    )
+    .bind(conversation.to_string())
+    .bind(turn)
+    .bind(user.as_str())
+    .bind(at.to_rfc3339())
+    .bind(message)
+    .bind(answer)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) fn id(text: &str) -> Result<Uuid> {
     Ok(text.parse::<Uuid>().map_err(|error| sqlx::Error::Decode(error.into()))?)
 }
 
@@ -468,6 +523,7 @@ fn conversation(row: &SqliteRow) -> Result<Conversation> {
         created_at,
         turns: row.try_get(2)?,
         summary: row.try_get(3)?,
+        branch_of: row.try_get::<Option<String>, _>(4)?.as_deref().map(id).transpose()?,
     })
 }
 
