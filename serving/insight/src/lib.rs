@@ -28,7 +28,9 @@ mod sqlite;
 mod store;
 
 pub use answer::{Answer, Citation, DISCLAIMER, Detail, DetailRow, Resource, Sentence, Status};
-pub use chat::{Chats, Conversation, Conversations, Item, Memories, Recalled, Reply, Said, Turn, UserFact};
+pub use chat::{
+    Chats, Conversation, Conversations, Item, Memories, Passage, Recalled, Reply, Said, Turn, UserFact,
+};
 pub use compose::{Note, compose};
 pub use engine::{Insights, QUESTION_CHARS_MAX};
 pub use error::{Error, Kind};
@@ -38,7 +40,7 @@ pub use measure::{Column, Measure, Rate, Select};
 pub use plan::{Found, Planned, Role, plan};
 pub use question::{Ask, Label, PartOfDay, Period, Query, Reading, read};
 pub use screen::{Crisis, screen};
-pub use store::Citations;
+pub use store::{Citations, Example, Feedback, REASONS, TEXT_BYTES_MAX, Thumb};
 
 /// Result of this crate's operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

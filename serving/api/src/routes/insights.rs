@@ -14,7 +14,7 @@ use axum::{
 };
 use serde::Deserialize;
 
-use crate::{App, accounts::Caller, error::ApiError};
+use crate::{App, accounts::Caller, error::ApiError, tone::toned};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,6 +29,7 @@ pub(super) async fn post(
     Json(request): Json<Request>,
 ) -> Result<Response, ApiError> {
     let answer = Box::pin(app.insights.ask(&caller.user_id, &request.question)).await?;
+    let answer = toned(&app.accounts, &caller.user_id, answer).await?;
     let streamed = headers.get(ACCEPT).and_then(|h| h.to_str().ok());
     if !streamed.is_some_and(|accept| accept.contains("text/event-stream")) {
         return Ok(Json(answer).into_response());
