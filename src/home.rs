@@ -66,6 +66,11 @@ impl Home {
         if shared.is_empty() { self.folder.join(name) } else { shared.into() }
     }
 
+    /// Erasures that were asked for.
+    pub(crate) fn erasures(&self) -> PathBuf {
+        self.folder.join("erasures.sqlite")
+    }
+
     /// The index of memories.
     pub(crate) fn memories(&self) -> PathBuf {
         self.folder.join("memories")

@@ -2,6 +2,7 @@
 
 mod commands;
 mod config;
+mod erase;
 mod home;
 mod node;
 mod operator;
@@ -64,6 +65,11 @@ enum Command {
     /// Events that were refused after they were acknowledged.
     #[command(subcommand)]
     Dead(commands::dead::Dead),
+    /// What people think of answers and of their persona, of those who allow it, to train on.
+    #[command(subcommand)]
+    Feedback(commands::feedback::Feedback),
+    /// Leave nothing of a person, and say where it was looked.
+    Erase(commands::erase::Args),
     /// Copy the whole home, at one epoch; the server must be stopped.
     Backup(commands::backup::Backup),
     /// Put a backup into an empty home.
@@ -144,6 +150,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Reconcile => commands::reconcile::run(&home, &config, cli.json).await,
         Command::Token(token) => commands::token::run(&home, &token, cli.json).await,
         Command::Dead(dead) => commands::dead::run(&home, &config, &dead, cli.json).await,
+        Command::Feedback(feedback) => commands::feedback::run(&home, &feedback).await,
+        Command::Erase(args) => Box::pin(commands::erase::run(&home, &config, &args, cli.json)).await,
         Command::Backup(args) => commands::backup::backup(&home, &config, &args, cli.json),
         Command::Restore(args) => commands::backup::restore(&home, &args, cli.json),
         Command::Bench(bench) => commands::bench::run(&home, &bench, cli.json).await,

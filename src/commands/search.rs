@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
+use crave_api::Accounts;
 use crave_recall::{Hit, Stage};
-use crave_schemas::UserId;
+use crave_schemas::{Clock as _, SystemClock, UserId};
 use serde_json::json;
 
 use crate::{
@@ -37,8 +38,12 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(home: &Home, config: &Config, args: &Args, json: bool) -> anyhow::Result<ExitCode> {
+    let user = UserId::new(args.user.as_str())?;
+    let chosen = Accounts::open(&home.accounts()).await?.profile(&user).await?;
+    let now = args.as_of.unwrap_or_else(|| SystemClock.now());
     let sought = Sought {
-        user: UserId::new(args.user.as_str())?,
+        offset_min: chosen.offset_min(now).unwrap_or_default(),
+        user,
         question: args.question.clone(),
         k: args.k,
         as_of: args.as_of,

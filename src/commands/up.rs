@@ -1,6 +1,6 @@
 //! `crave up`: all parts in one process, or some, until a signal.
 
-use std::{net::SocketAddr, process::ExitCode, sync::Arc};
+use std::{io::Write as _, net::SocketAddr, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use crave_api::{Accounts, App, Faces, RateLimit, router};
@@ -9,10 +9,14 @@ use crave_insight::{
     documents::{Documents, program::PdfProgram},
 };
 use metrics_exporter_prometheus::PrometheusBuilder;
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+};
 
 use crate::{
     config::Config,
+    erase,
     home::Home,
     node::{Node, Part, open_memories},
     operator::listen as operator,
@@ -29,10 +33,30 @@ pub(crate) struct Args {
     /// configuration).
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Part::ALL)]
     only: Vec<Part>,
+    /// Where to listen after a restart of its own.
+    #[arg(long, hide = true, env = erase::AGAIN)]
+    again: Option<SocketAddr>,
+}
+
+/// Why it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// A signal.
+    Asked,
+    /// An erasure needs the home at rest.
+    Erasure,
 }
 
 pub(crate) async fn run(home: &Home, config: &Config, args: &Args) -> anyhow::Result<ExitCode> {
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
+    let erasures = erase::open(home, config, &args.only).await?;
+    let mut failed = false;
+    if erasures.is_some()
+        && let Err(error) = Box::pin(erase::run_pending(home, config)).await
+    {
+        failed = true;
+        tracing::error!(cause = ?error, "an erasure was not done; it is tried again later");
+    }
     let accounts = Accounts::open(&home.accounts()).await?;
     let mut node = Node::start(home, config, &args.only).await?;
     let serve = args.only.contains(&Part::Serve);
@@ -77,6 +101,7 @@ pub(crate) async fn run(home: &Home, config: &Config, args: &Args) -> anyhow::Re
         chats: Arc::new(chats),
         documents,
         accounts,
+        erasures: erasures.clone(),
         clock: Arc::clone(&node.clock),
         limits,
         rate: Arc::new(RateLimit::default()),
@@ -85,19 +110,35 @@ pub(crate) async fn run(home: &Home, config: &Config, args: &Args) -> anyhow::Re
         health: node.health.subscribe(),
         metrics,
     };
-    let listen = args.listen.unwrap_or(config.server.listen);
+    let listen = args.again.or(args.listen).unwrap_or(config.server.listen);
     let listener = TcpListener::bind(listen).await.with_context(|| format!("{listen}: cannot listen"))?;
     let address = listener.local_addr()?;
-    // Scripts wait for this line.
-    println!("listening on http://{address}");
-    let served = axum::serve(listener, router(app)).with_graceful_shutdown(signal());
+    // Scripts wait for this line; after a restart of its own nobody may read any more.
+    let _ = writeln!(std::io::stdout(), "listening on http://{address}");
+    let (ending, ended) = watch::channel(None);
+    let ended = || {
+        let mut ended = ended.clone();
+        async move {
+            let _ = ended.wait_for(Option::is_some).await;
+        }
+    };
+    let clock = Arc::clone(&node.clock);
+    let decided = async {
+        let why = tokio::select! {
+            () = signal() => Ending::Asked,
+            () = erase::due(erasures.as_ref(), clock.as_ref(), failed) => Ending::Erasure,
+        };
+        ending.send_replace(Some(why));
+        std::future::pending::<()>().await;
+    };
+    let served = axum::serve(listener, router(app)).with_graceful_shutdown(ended());
     let forced = async {
-        signal().await;
+        ended().await;
         // Open feeds never end by themselves.
         tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     };
     let operated = async {
-        let ended = operator(home, Arc::clone(node.core()), Arc::clone(&memories)).await;
+        let ended = operator(home, Arc::clone(node.core()), Arc::clone(&memories), erasures.clone()).await;
         // Without it commands find no server; the server itself lives on.
         tracing::warn!(cause = ?ended, "the operator's socket");
         std::future::pending::<()>().await;
@@ -106,11 +147,16 @@ pub(crate) async fn run(home: &Home, config: &Config, args: &Args) -> anyhow::Re
         result = served => result.context("serving")?,
         () = forced => {}
         () = operated => {}
+        () = decided => {}
     }
+    let why = *ending.borrow();
     let _ = std::fs::remove_file(home.socket());
     tracing::info!("stopping");
     node.stop().await;
-    Ok(ExitCode::SUCCESS)
+    match why {
+        Some(Ending::Erasure) => Err(erase::again(address)),
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// PDFs are read by this program, once more.

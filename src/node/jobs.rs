@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use crave_flow::{CheckpointStore, Program};
 use serde::{Deserialize, Serialize};
 
-use crate::home::Home;
+use crate::{config::Config, home::Home};
 
 const JOBS: &[(&str, &str)] = &[
     ("events", include_str!("../../sql/jobs/events.sql")),
@@ -29,6 +29,11 @@ pub(super) async fn parse(home: &Home, folder: Option<&Path>) -> anyhow::Result<
         programs.push(Arc::new(program.with_context(|| place)?));
     }
     Ok(programs)
+}
+
+/// The jobs of a home, planned.
+pub(crate) async fn programs(home: &Home, config: &Config) -> anyhow::Result<Vec<Arc<Program>>> {
+    parse(home, config.flow.jobs()).await
 }
 
 /// Each job's name, where its text lies, and the text.

@@ -35,7 +35,7 @@ use crave_tables::{DeltaConnector, Dirty, Observer, Repair, Tables};
 pub(crate) use dead::Dead;
 pub(crate) use feeder::{BATCH_EVENTS, Fate};
 pub(crate) use index::open as open_memories;
-pub(crate) use jobs::{Planned, State, plan, texts as job_texts};
+pub(crate) use jobs::{Planned, State, plan, programs as job_programs, texts as job_texts};
 pub(crate) use parts::Part;
 pub(crate) use status::Status;
 use tokio::{

@@ -120,7 +120,7 @@ impl Streams {
                             continue;
                         }
                     };
-                    end(&handle).await;
+                    let _ = end(&handle).await;
                     match self.start_with(programs).await {
                         Ok(started) => {
                             handle = started;
@@ -135,7 +135,12 @@ impl Streams {
                     }
                 }
                 () = asked => {
-                    end(&handle).await;
+                    if !end(&handle).await {
+                        let reason = "the streaming jobs ended without a last checkpoint";
+                        health.send_modify(|health| {
+                            health.set("flow", Some(reason.into()));
+                        });
+                    }
                     return;
                 }
             };
@@ -163,9 +168,11 @@ impl Streams {
     }
 }
 
-/// Stops the jobs at a last checkpoint; without one they go on from the one before.
-async fn end(handle: &PipelineHandle) {
-    if let Err(error) = handle.stop_at_checkpoint().await {
+/// Stops the jobs at a last checkpoint; without one (`false`) they go on from the one before.
+async fn end(handle: &PipelineHandle) -> bool {
+    let ended = handle.stop_at_checkpoint().await;
+    if let Err(error) = &ended {
         tracing::warn!(%error, "the streaming jobs ended without a last checkpoint");
     }
+    ended.is_ok()
 }

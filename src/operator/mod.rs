@@ -199,6 +199,14 @@ impl Operator {
         }
     }
 
+    /// Tells the server that an erasure was asked for.
+    pub(crate) async fn erase(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Here(..) => Ok(()),
+            Self::There(client) => client.post("erase").await,
+        }
+    }
+
     /// Stops what was started for the command.
     pub(crate) async fn close(self) {
         if let Self::Here(node, _) = self {

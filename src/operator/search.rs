@@ -17,6 +17,9 @@ pub(crate) struct Sought {
     pub(crate) as_of: Option<DateTime<Utc>>,
     /// Stages to leave out.
     pub(crate) without: Vec<Stage>,
+    /// Minutes that the person's clock is east of UTC: "yesterday" is theirs.
+    #[serde(default)]
+    pub(crate) offset_min: i64,
 }
 
 /// Searches as of `now`, unless another instant is asked for.
@@ -26,6 +29,8 @@ pub(super) async fn search(
     now: DateTime<Utc>,
 ) -> anyhow::Result<Vec<Hit>> {
     let stages = sought.without.into_iter().fold(Stages::default(), Stages::without);
-    let options = SearchOptions { k: sought.k, stages, ..SearchOptions::new(sought.as_of.unwrap_or(now)) };
+    let offset_min = sought.offset_min;
+    let options =
+        SearchOptions { k: sought.k, stages, offset_min, ..SearchOptions::new(sought.as_of.unwrap_or(now)) };
     Ok(memories.recall()?.search(&sought.user, &sought.question, &options).await?)
 }

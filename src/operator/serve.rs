@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use crave_api::Erasures;
 use crave_connect::DeadLetter;
 use crave_insight::{Item, Memories};
 use crave_lake::{Scope, to_ipc};
@@ -33,7 +34,12 @@ const BODY_BYTES_MAX: usize = 1 << 30;
 
 /// Serves the operator's commands until the future is dropped. The home's lock is held, so a socket that is there
 /// already is a dead server's.
-pub(crate) async fn listen(home: &Home, core: Arc<Core>, memories: Arc<Memories>) -> anyhow::Result<()> {
+pub(crate) async fn listen(
+    home: &Home,
+    core: Arc<Core>,
+    memories: Arc<Memories>,
+    erasures: Option<Erasures>,
+) -> anyhow::Result<()> {
     let socket = home.socket();
     let _ = fs::remove_file(&socket);
     let bound = UnixListener::bind(&socket);
@@ -56,8 +62,9 @@ pub(crate) async fn listen(home: &Home, core: Arc<Core>, memories: Arc<Memories>
         .route("/memories/{user}/{id}", get(memory))
         .route("/memories/{user}/{id}/correct", post(correct))
         .route("/memories/{user}/{id}/delete", post(forget))
+        .route("/erase", post(erase))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(Served { core, memories });
+        .with_state(Served { core, memories, erasures });
     axum::serve(listener, router).await.context("serving the operator's socket")
 }
 
@@ -66,6 +73,7 @@ pub(crate) async fn listen(home: &Home, core: Arc<Core>, memories: Arc<Memories>
 struct Served {
     core: Arc<Core>,
     memories: Arc<Memories>,
+    erasures: Option<Erasures>,
 }
 
 impl FromRef<Served> for Arc<Memories> {
@@ -186,5 +194,11 @@ async fn forget(
     Path((user, id)): Path<(UserId, MemoryId)>,
 ) -> Answer<()> {
     memories.delete(&user, id).await?;
+    Ok(Json(()))
+}
+
+/// Tells that an erasure was asked for; the server begins it soon.
+async fn erase(State(served): State<Served>) -> Answer<()> {
+    served.erasures.context("this server cannot erase: it does not run all parts over a local log")?.tell();
     Ok(Json(()))
 }

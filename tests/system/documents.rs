@@ -53,6 +53,29 @@ async fn a_document_is_kept_read_by_span_and_deleted() {
     let (_, list) = server.get(&ada, "/v1/documents").await;
     assert_eq!(list["items"].as_array().unwrap().len(), 2);
 
+    // What is quoted of a document opens at its very bytes.
+    let indexed = async |s: &Server| s.get(&ada, "/v1/memories").await.1.to_string().contains("zimtsterne");
+    server.until(Duration::from_secs(20), indexed).await;
+    let (_, talk) = server.post(&ada, "/v1/conversations", &json!({})).await;
+    let said = format!("/v1/conversations/{}/messages", talk["id"].as_str().unwrap());
+    let (_, reply) =
+        server.post(&ada, &said, &json!({ "text": "What did my diary say of zimtsterne?" })).await;
+    let passage = &reply["recalled"][0]["passage"];
+    assert_eq!((&passage["document"], &passage["name"]), (&kept["id"], &json!("diary.md")), "{reply}");
+    let span = format!(
+        "/v1/documents/{}/text?from={}&to={}",
+        passage["document"].as_str().unwrap(),
+        passage["from"],
+        passage["to"]
+    );
+    let (status, opened) = server.get(&ada, &span).await;
+    assert_eq!((status, opened["text"].as_str()), (200, reply["recalled"][0]["text"].as_str()), "{opened}");
+    assert!(
+        reply["answer"]["sentences"][0]["text"].as_str().unwrap().starts_with("In “diary.md”"),
+        "{reply}"
+    );
+    assert_eq!(server.get(&bob, &span).await.0, 404);
+
     // Nobody else's, in no way.
     for (path, expected) in
         [(path.clone(), 404), (format!("{path}/text"), 404), (format!("{path}/original"), 404)]

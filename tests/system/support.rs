@@ -148,6 +148,13 @@ impl Server {
         (sent.status().as_u16(), sent.json().await.unwrap_or(Value::Null))
     }
 
+    /// A request of any method.
+    pub(crate) async fn ask(&self, method: &str, token: &str, path: &str, body: &Value) -> (u16, Value) {
+        let request = self.http.request(method.parse().unwrap(), format!("{}{path}", self.url));
+        let sent = request.bearer_auth(token).json(body).send().await.unwrap();
+        (sent.status().as_u16(), sent.json().await.unwrap_or(Value::Null))
+    }
+
     /// Sends events; all must be accepted.
     pub(crate) async fn send(&self, token: &str, events: &Value) {
         let (status, report) = self.post(token, "/v1/events", events).await;

@@ -57,6 +57,34 @@ async fn no_sql_reaches_another_persons_rows() {
     assert_eq!(status, 404);
     let (status, _) = server.get(&bob, &format!("/v1/events/{secret}")).await;
     assert_eq!(status, 404);
+    // Another's craving and none at all get the same answer, whatever is asked of it.
+    for (method, body) in [("PATCH", json!({ "intensity": 1 })), ("DELETE", json!(null))] {
+        let theirs = server.ask(method, &bob, &format!("/v1/cravings/{secret}"), &body).await;
+        let none = server.ask(method, &bob, &format!("/v1/cravings/{}", dice.uuid()), &body).await;
+        assert_eq!((theirs.0, &theirs), (404, &none), "{method}");
+    }
+    let (_, answer) = server.post(&ada, "/v1/insights", &json!({ "question": "how many cravings?" })).await;
+    let judged = format!("/v1/answers/{}/feedback", answer["id"].as_str().unwrap());
+    let thumb = json!({ "thumb": "up" });
+    for (method, expected) in [("PUT", 200), ("GET", 200)] {
+        assert_eq!(server.ask(method, &ada, &judged, &thumb).await.0, expected);
+    }
+    for method in ["PUT", "GET", "DELETE"] {
+        let theirs = server.ask(method, &bob, &judged, &thumb).await;
+        let none = server.ask(method, &bob, &format!("/v1/answers/{}/feedback", dice.uuid()), &thumb).await;
+        assert_eq!((theirs.0, &theirs), (404, &none), "{method}");
+    }
+    let allowed = json!({ "training": true });
+    assert_eq!(server.put(&ada, "/v1/consent", &allowed).await, (200, allowed.clone()));
+    let nothing = json!({ "training": false });
+    assert_eq!(server.get(&bob, "/v1/consent").await, (200, nothing));
+    let (status, body) = server.ask("DELETE", &bob, "/v1/me", &json!({ "confirm": "ada" })).await;
+    assert_eq!(
+        (status, body["error"]["field"].as_str()),
+        (400, Some("confirm")),
+        "nobody erases another: {body}"
+    );
+    assert_ne!(server.get(&bob, &format!("/v1/erasures/{}", dice.uuid())).await.0, 200);
     let goals = json!({ "goals": ["no sweets after nine"], "time_zone": "Europe/Oslo", "tone": "direct" });
     let (status, profile) = server.put(&ada, "/v1/profile", &goals).await;
     assert_eq!((status, &profile["rapport"]), (200, &json!("familiar")), "{profile}");
@@ -84,8 +112,15 @@ async fn no_sql_reaches_another_persons_rows() {
         };
         assert_eq!((status, body["error"]["kind"].as_str()), (400, Some("invalid")), "{bad}: {body}");
     }
-    for path in ["/v1/cravings", "/v1/me", "/v1/feed", "/v1/analytics/summary", "/v1/persona", "/v1/profile"]
-    {
+    for path in [
+        "/v1/cravings",
+        "/v1/me",
+        "/v1/feed",
+        "/v1/analytics/summary",
+        "/v1/persona",
+        "/v1/profile",
+        "/v1/consent",
+    ] {
         let (status, body) = server.get("cw_wrong", path).await;
         assert_eq!((status, body["error"]["kind"].as_str()), (401, Some("unauthorized")), "{path}");
     }

@@ -20,6 +20,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result, SourceOffset, failpoint};
 
+mod erase;
+pub use erase::ErasedState;
+
 /// Version of the format that is written. Version 2: a stage has several state tables, and a run names its own.
 pub(crate) const VERSION: u32 = 2;
 /// The oldest version that can still be read; what lies between is read by defaults of the fields added since.

@@ -41,12 +41,13 @@ mod parse;
 mod pipeline;
 mod plan;
 mod program;
+mod swap;
 mod table;
 mod udf;
 mod updating;
 mod window;
 
-pub use checkpoint::{CheckpointStore, LateRows};
+pub use checkpoint::{CheckpointStore, ErasedState, LateRows};
 pub use connector::{
     Connector, Connectors, EpochObserver, EpochSummary, Polled, Reader, Sink, SinkContext, SinkEpoch, Source,
     SourceOffset,
@@ -60,6 +61,7 @@ pub use pipeline::{
     PipelineStatus, PipelineView,
 };
 pub use program::{KeyColumn, Output, Program};
+pub use swap::{begin_replacing, finish_replacing, replace_folder};
 pub use table::{Generated, TableDef, TableKind, Watermark};
 pub use udf::{AsyncFunction, Functions};
 pub use window::WindowKind;

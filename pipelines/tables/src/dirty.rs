@@ -51,6 +51,11 @@ impl Dirty {
     /// # Errors
     /// When the disk fails.
     pub fn open(folder: &Path) -> Result<Self, Error> {
+        crave_flow::finish_replacing(folder).map_err(Error::file(folder, "ending a replacement"))?;
+        Self::open_in(folder)
+    }
+
+    fn open_in(folder: &Path) -> Result<Self, Error> {
         let db = Database::builder(folder).worker_threads(1).open()?;
         let windows = db.keyspace("windows", KeyspaceCreateOptions::default)?;
         let meta = db.keyspace("meta", KeyspaceCreateOptions::default)?;
@@ -77,6 +82,43 @@ impl Dirty {
         }
         batch.insert(&self.meta, "epoch", epoch.to_be_bytes());
         Ok(batch.commit()?)
+    }
+
+    /// Leaves no byte of a person in the set's folder (PR-1), which nothing else may have open: it is written anew. Says how
+    /// much of it was theirs.
+    ///
+    /// # Errors
+    /// When the disk fails; then the set is as it was.
+    pub fn erase(folder: &Path, user: &str) -> Result<u64, Error> {
+        drop(Self::open(folder)?);
+        let failed = |doing| Error::file(folder, doing);
+        let next = crave_flow::begin_replacing(folder).map_err(failed("ending a replacement"))?;
+        let mut erased = 0;
+        {
+            let (old, new) = (Self::open_in(folder)?, Self::open_in(&next)?);
+            let mut batch = new.db.batch().durability(Some(PersistMode::SyncAll));
+            for guard in old.windows.iter() {
+                let key = guard.key()?;
+                match decode(&key).is_some_and(|window| window.user_id == user) {
+                    true => erased += 1,
+                    false => batch.insert(&new.windows, key.to_vec(), []),
+                }
+            }
+            for guard in old.corrections.iter() {
+                let key = guard.key()?;
+                match decode_correction(&key).is_some_and(|correction| correction.user_id == user) {
+                    true => erased += 1,
+                    false => batch.insert(&new.corrections, key.to_vec(), []),
+                }
+            }
+            for guard in old.meta.iter() {
+                let (key, value) = guard.into_inner()?;
+                batch.insert(&new.meta, key.to_vec(), value.to_vec());
+            }
+            batch.commit()?;
+        }
+        crave_flow::replace_folder(folder).map_err(failed("replacing"))?;
+        Ok(erased)
     }
 
     /// Corrections that wait for their windows to be worked out, at most `limit`.
@@ -218,6 +260,31 @@ mod tests {
         dirty.replace(&all[..1], &[window("daily", "c", 15)]).unwrap();
         assert_eq!(dirty.closed("daily", 20, 9).unwrap(), [all[1].clone(), window("daily", "c", 15)]);
         assert_eq!(dirty.of("recency").unwrap(), all[2..]);
+    }
+
+    #[test]
+    fn what_is_erased_leaves_no_byte() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("dirty");
+        let dirty = Dirty::open(&folder).unwrap();
+        let correction = |user: &str| PendingCorrection { user_id: user.into(), target: "t".into() };
+        let windows = [window("daily", "ada-of-ghent", 5), window("daily", "bob", 5)];
+        dirty.add(3, windows.clone(), [correction("ada-of-ghent"), correction("bob")]).unwrap();
+        drop(dirty);
+        assert_eq!(Dirty::erase(&folder, "ada-of-ghent").unwrap(), 2);
+        assert_eq!(Dirty::erase(&folder, "ada-of-ghent").unwrap(), 0);
+        let mut paths = vec![home.path().to_owned()];
+        while let Some(path) = paths.pop() {
+            if path.is_dir() {
+                paths.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            } else {
+                let bytes = std::fs::read(&path).unwrap();
+                assert!(!bytes.windows(12).any(|w| w == b"ada-of-ghent"), "{}", path.display());
+            }
+        }
+        let dirty = Dirty::open(&folder).unwrap();
+        assert_eq!((dirty.epoch().unwrap(), dirty.of("daily").unwrap()), (3, windows[1..].to_vec()));
+        assert_eq!(dirty.corrections(9).unwrap(), [correction("bob")]);
     }
 
     #[test]

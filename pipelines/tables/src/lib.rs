@@ -7,6 +7,7 @@
 pub mod commit;
 mod connector;
 mod dirty;
+mod erase;
 mod error;
 mod maintain;
 mod observer;
@@ -20,6 +21,7 @@ mod versions;
 
 pub use connector::DeltaConnector;
 pub use dirty::{Dirty, DirtyWindow, PendingCorrection};
+pub use erase::{ErasedRows, erase};
 pub use error::{Error, Kind};
 pub use maintain::{Bounds, maintain};
 pub use observer::{Observer, table_of};

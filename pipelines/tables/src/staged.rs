@@ -33,6 +33,11 @@ pub(crate) struct StagedFile {
     pub(crate) stats: Stats,
 }
 
+/// Where files of the table in `table` are staged.
+pub(crate) fn folder(table: &Path) -> PathBuf {
+    table.join(STAGING)
+}
+
 /// Writes `batches` as one durable staged file of the table in `folder`.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-pub use self::person::Chosen;
+pub use self::person::{Chosen, Consent, PersonaExample};
 use crate::secret;
 
 /// A failure of the accounts store.
@@ -53,6 +53,7 @@ impl Accounts {
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
+            .pragma("secure_delete", "ON")
             .synchronous(SqliteSynchronous::Full);
         let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await?;
         sqlx::query(
@@ -100,6 +101,26 @@ impl Accounts {
         Ok(done.rows_affected())
     }
 
+    /// Leaves nothing of the person (PR-1): tokens, profile, consent, corrections; returns how many rows there were.
+    ///
+    /// # Errors
+    /// When the database fails: call it again.
+    pub async fn erase(&self, user: &UserId) -> Result<u64, AccountsError> {
+        let mut rows = 0;
+        for statement in [
+            "DELETE FROM tokens WHERE user_id = ?",
+            "DELETE FROM profiles WHERE user_id = ?",
+            "DELETE FROM consents WHERE user_id = ?",
+            "DELETE FROM persona_corrections WHERE user_id = ?",
+        ] {
+            rows += sqlx::query(statement).bind(user.as_str()).execute(&self.pool).await?.rows_affected();
+        }
+        // What was freed before deletions were overwritten goes too.
+        sqlx::query("VACUUM").execute(&self.pool).await?;
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.pool).await?;
+        Ok(rows)
+    }
+
     /// The caller of a token; `None` when it is unknown or revoked.
     ///
     /// # Errors
@@ -133,5 +154,8 @@ mod tests {
         assert_eq!(accounts.caller(&token).await.unwrap(), None);
         let stored = std::fs::read(&path).unwrap();
         assert!(!stored.windows(token.len()).any(|w| w == token.as_bytes()), "a token is never stored");
+        accounts.add_token(&UserId::new("u2").unwrap(), None, now).await.unwrap();
+        assert_eq!(accounts.erase(&user).await.unwrap(), 1);
+        assert_eq!(accounts.erase(&user).await.unwrap(), 0);
     }
 }

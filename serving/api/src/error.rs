@@ -1,10 +1,13 @@
 //! The one place that turns failures into HTTP.
 
+use std::borrow::Cow;
+
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header::RETRY_AFTER},
     response::{IntoResponse, Response},
 };
+use crave_schemas::{Code, Refusal};
 use serde_json::json;
 
 use crate::{AccountsError, BadBody};
@@ -15,7 +18,7 @@ pub struct ApiError {
     status: StatusCode,
     kind: &'static str,
     message: String,
-    field: Option<&'static str>,
+    field: Option<Cow<'static, str>>,
     retry_after_s: Option<u64>,
 }
 
@@ -25,7 +28,26 @@ impl ApiError {
     }
 
     pub(crate) fn invalid(field: &'static str, message: impl Into<String>) -> Self {
-        Self { field: Some(field), ..Self::new(StatusCode::BAD_REQUEST, "invalid", message) }
+        Self { field: Some(field.into()), ..Self::new(StatusCode::BAD_REQUEST, "invalid", message) }
+    }
+
+    /// An event that is not taken.
+    pub(crate) fn refused(refusal: &Refusal) -> Self {
+        let (status, kind) = match refusal.code {
+            Code::Conflict => (StatusCode::CONFLICT, "conflict"),
+            Code::Erased => (StatusCode::GONE, "erased"),
+            _ => (StatusCode::BAD_REQUEST, "invalid"),
+        };
+        Self { field: Some(refusal.field.clone().into()), ..Self::new(status, kind, refusal.reason.as_str()) }
+    }
+
+    pub(crate) fn conflict(field: &'static str, message: impl Into<String>) -> Self {
+        Self { field: Some(field.into()), ..Self::new(StatusCode::CONFLICT, "conflict", message) }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn field(&self) -> Option<&str> {
+        self.field.as_deref()
     }
 
     pub(crate) fn unauthorized() -> Self {
@@ -62,7 +84,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut body = json!({ "error": { "kind": self.kind, "message": self.message } });
         if let Some(field) = self.field {
-            body["error"]["field"] = field.into();
+            body["error"]["field"] = (&*field).into();
         }
         let mut response = (self.status, Json(body)).into_response();
         if let Some(seconds) = self.retry_after_s {

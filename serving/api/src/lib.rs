@@ -4,16 +4,20 @@
 mod accounts;
 mod auth;
 mod body;
+mod erasures;
 mod error;
 mod limits;
 mod model_server;
 mod openai;
+mod openapi;
 mod routes;
 mod secret;
 mod state;
+mod tone;
 
-pub use accounts::{Accounts, AccountsError, Chosen};
+pub use accounts::{Accounts, AccountsError, Chosen, Consent, PersonaExample};
 pub use body::{BadBody, split};
+pub use erasures::{Erasure, Erasures};
 pub use limits::{Limits, RateLimit};
 pub use model_server::{Keys, KeysError, ModelLimits, ModelServer};
 pub use routes::{page_file, router};

@@ -10,7 +10,7 @@ use crave_tables::{Observer, Tables};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Semaphore, watch};
 
-use crate::{Accounts, Limits, RateLimit};
+use crate::{Accounts, Erasures, Limits, RateLimit};
 
 /// Whether the process can serve: the parts that are not ready, each with its reason; and what is wrong although it can.
 /// Told by what composes them.
@@ -86,6 +86,8 @@ pub struct App {
     pub chats: Arc<Chats>,
     /// Tokens.
     pub accounts: Accounts,
+    /// Erasures; `None` where this process cannot do them.
+    pub erasures: Option<Erasures>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Bounds.

@@ -80,6 +80,8 @@ pub struct Resource {
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Answer {
+    /// Its id: `PUT /v1/answers/{id}/feedback`.
+    pub id: Uuid,
     /// Its kind.
     pub status: Status,
     /// Its sentences.
@@ -98,7 +100,14 @@ impl Answer {
     #[must_use]
     pub fn plain(status: Status, sentences: &[&str]) -> Self {
         let sentences = sentences.iter().map(|text| Sentence::plain(*text)).collect();
-        Self { status, sentences, citations: Vec::new(), disclaimer: DISCLAIMER, resources: &[] }
+        Self {
+            id: Uuid::now_v7(),
+            status,
+            sentences,
+            citations: Vec::new(),
+            disclaimer: DISCLAIMER,
+            resources: &[],
+        }
     }
 
     /// The text, a piece a sentence, and where help is; together they are [`Self::text`].

@@ -27,7 +27,8 @@ mod tell;
 use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use crave_recall::{CONTEXT, Hit, IMPORTANCE, Memory, MemoryId, SearchOptions, SourceKind};
+use crave_recall::chunk::BYTES_ATTRIBUTE;
+use crave_recall::{CONTEXT, Hit, IMPORTANCE, Memory, MemoryId, SearchOptions, SourceKind, Stage};
 use crave_schemas::{Clock, UserId};
 use serde::Serialize;
 use uuid::Uuid;
@@ -60,6 +61,34 @@ pub struct Recalled {
     pub at: DateTime<Utc>,
     /// The words.
     pub text: String,
+    /// The span of a document that they are in; none where they were said or noted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passage: Option<Passage>,
+}
+
+/// The span of a document behind a quote: `GET /v1/documents/{document}/text?from={from}&to={to}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Passage {
+    /// The document.
+    pub document: String,
+    /// Its name.
+    pub name: String,
+    /// First byte of its text.
+    pub from: u64,
+    /// The byte after the last.
+    pub to: u64,
+}
+
+impl Passage {
+    fn of(memory: &Memory) -> Option<Self> {
+        if memory.source_kind != SourceKind::Document {
+            return None;
+        }
+        let bytes = memory.attributes.get(BYTES_ATTRIBUTE)?;
+        let (from, to) = (bytes.get(0)?.as_u64()?, bytes.get(1)?.as_u64()?);
+        let name = memory.attribute("name").unwrap_or_default().to_owned();
+        Some(Self { document: memory.source_id.clone(), name, from, to })
+    }
 }
 
 /// What a message got.
@@ -167,6 +196,7 @@ impl Chats {
                 answer = noted(&learned);
             }
         }
+        self.insights.citations().answered(user, message, &answer, now).await?;
         Ok(Answered { answer, recalled, learned })
     }
 
@@ -174,7 +204,11 @@ impl Chats {
     async fn recalled(&self, user: &UserId, message: &str, now: DateTime<Utc>) -> Vec<Recalled> {
         let Some(recall) = &self.memories.recall else { return Vec::new() };
         let kinds = vec![SourceKind::Chat, SourceKind::Note, SourceKind::Journal, SourceKind::Document];
-        let options = SearchOptions { kinds, ..SearchOptions::new(now) };
+        let mut options = SearchOptions { kinds, ..SearchOptions::new(now) };
+        // Whom answers did not help lately gets a wider search.
+        if self.insights.citations().is_seldom_useful(user).await.unwrap_or(false) {
+            options.stages = options.stages.without(Stage::Depth);
+        }
         let hits = match recall.search(user, message, &options).await {
             Ok(hits) => hits,
             Err(error) => {
@@ -196,6 +230,7 @@ impl Chats {
                 id: hit.id,
                 at: hit.memory.event_time,
                 text: engine::quote(&hit.memory.text),
+                passage: Passage::of(&hit.memory),
             })
             .collect()
     }
@@ -215,7 +250,10 @@ fn from_the_past(recalled: &[Recalled], nothing: Answer) -> Answer {
     if recalled.is_empty() {
         return nothing;
     }
-    let sentence = |one: &Recalled| format!("On {} you said: “{}”", one.at.format("%-d %B %Y"), one.text);
+    let sentence = |one: &Recalled| match &one.passage {
+        Some(passage) => format!("In “{}” it says: “{}”", passage.name, one.text),
+        None => format!("On {} you said: “{}”", one.at.format("%-d %B %Y"), one.text),
+    };
     let sentences = recalled.iter().map(|one| Sentence::plain(sentence(one))).collect();
     Answer { sentences, ..Answer::plain(Status::Answered, &[]) }
 }

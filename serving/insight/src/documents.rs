@@ -317,6 +317,22 @@ impl Documents {
         Ok(sqlite::empty_log(&self.pool).await?)
     }
 
+    /// Leaves nothing of the person here (PR-1); says how many documents there were.
+    ///
+    /// # Errors
+    /// When the store fails; call it again.
+    pub async fn erase(&self, user: &UserId) -> Result<u64> {
+        let folder = self.files.path_to_filesystem(&Key::from_iter([folder(user)]))?;
+        match tokio::fs::remove_dir_all(&folder).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        let done = sqlx::query("DELETE FROM documents WHERE user_id = ?").bind(user.as_str());
+        let done = done.execute(&self.pool).await?.rows_affected();
+        sqlite::empty_log(&self.pool).await?;
+        Ok(done)
+    }
+
     /// Waits until something changes; may return early.
     pub async fn changed(&self) {
         self.changed.notified().await;
@@ -374,8 +390,11 @@ fn sync(path: &Path) -> io::Result<()> {
 
 /// A person's folder is called by a hash of their id, which may hold what a path may not.
 fn key(user: &UserId, id: Uuid, what: &str) -> Key {
-    let user = hex::encode(&Sha256::digest(user.as_str().as_bytes())[..16]);
-    Key::from_iter([user, id.to_string(), what.to_owned()])
+    Key::from_iter([folder(user), id.to_string(), what.to_owned()])
+}
+
+fn folder(user: &UserId) -> String {
+    hex::encode(&Sha256::digest(user.as_str().as_bytes())[..16])
 }
 
 fn document_of(row: &SqliteRow) -> Result<Document> {

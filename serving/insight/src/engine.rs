@@ -68,7 +68,9 @@ impl Insights {
     /// # Errors
     /// [`Error::Question`] when it is empty or too long, else what tables and store say.
     pub async fn ask(&self, user: &UserId, question: &str) -> Result<Answer> {
-        self.ask_within(user, question, None).await
+        let answer = self.ask_within(user, question, None).await?;
+        self.citations.answered(user, question, &answer, self.clock.now()).await?;
+        Ok(answer)
     }
 
     /// The same after an `earlier` question of the same conversation, which a short follow-up ("and on weekends?")
@@ -143,7 +145,14 @@ impl Insights {
         }
         self.citations.keep(user, &cited, now).await?;
         let citations = cited.into_iter().map(Citation::from).collect();
-        Ok(Answer { status, sentences, citations, disclaimer: DISCLAIMER, resources: &[] })
+        Ok(Answer {
+            id: Uuid::now_v7(),
+            status,
+            sentences,
+            citations,
+            disclaimer: DISCLAIMER,
+            resources: &[],
+        })
     }
 
     /// Opens a citation: the value as it was, and as it would be now over the same period.

@@ -29,7 +29,7 @@ mod store;
 
 pub use answer::{Answer, Citation, DISCLAIMER, Detail, DetailRow, Resource, Sentence, Status};
 pub use chat::{
-    Chats, Completion, Conversation, Conversations, Item, Memories, Recalled, Recollection, Reply, Said,
+    Chats, Completion, Conversation, Conversations, Item, Memories, Passage, Recalled, Recollection, Reply, Said,
     Speaker, Telling, Told, Turn, UserFact,
 };
 pub use compose::{Note, compose};
@@ -41,7 +41,7 @@ pub use measure::{Column, Measure, Rate, Select};
 pub use plan::{Found, Planned, Role, plan};
 pub use question::{Ask, Label, PartOfDay, Period, Query, Reading, read};
 pub use screen::{Crisis, screen};
-pub use store::Citations;
+pub use store::{Citations, Example, Feedback, REASONS, TEXT_BYTES_MAX, Thumb};
 
 /// Result of this crate's operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

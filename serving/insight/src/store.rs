@@ -1,4 +1,5 @@
-//! The citations that answers gave, so that each can be opened later, in SQLite.
+//! The citations that answers gave, so that each can be opened later, in SQLite; beside them the answers themselves, with
+//! what the person thought of them ([`feedback`]).
 //!
 //! A fact is kept as it was, of a person the last [`KEPT_MAX`]. It holds the person's own words where it quotes a note:
 //! [`Citations::erase`] removes them.
@@ -12,14 +13,19 @@ use uuid::Uuid;
 
 use crate::{Fact, Measure, Result, sqlite};
 
+mod feedback;
+pub use feedback::{Example, Feedback, REASONS, TEXT_BYTES_MAX, Thumb};
+
 /// Citations kept of a person; the oldest go first.
 const KEPT_MAX: i64 = 1_000;
 
-const SCHEMA: [&str; 2] = [
+const SCHEMA: [&str; 4] = [
     "CREATE TABLE IF NOT EXISTS citations (
         place INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, user_id TEXT NOT NULL,
         fact TEXT NOT NULL, created_at TEXT NOT NULL) STRICT",
     "CREATE INDEX IF NOT EXISTS citations_of_user ON citations (user_id, place)",
+    feedback::TABLE,
+    feedback::INDEX,
 ];
 
 /// The citations of everybody, each for themselves.
@@ -99,6 +105,7 @@ impl Citations {
     /// # Errors
     /// When the database fails.
     pub async fn erase(&self, user: &UserId) -> Result<u64> {
+        sqlx::query("DELETE FROM answers WHERE user_id = ?").bind(user.as_str()).execute(&self.pool).await?;
         let done = sqlx::query("DELETE FROM citations WHERE user_id = ?").bind(user.as_str());
         let done = done.execute(&self.pool).await?.rows_affected();
         sqlite::empty_log(&self.pool).await?;

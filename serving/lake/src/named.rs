@@ -78,6 +78,8 @@ pub enum Query {
     Cravings,
     /// One craving.
     Craving,
+    /// One craving with its payload and revision.
+    CravingRevision,
     /// How much each craving still weighs.
     LongTermRecency,
     /// What tells one kind of craver from another, of each craving.
@@ -88,7 +90,7 @@ pub enum Query {
 
 impl Query {
     /// Every query.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Summary,
         Self::Heatmap,
         Self::Triggers,
@@ -99,6 +101,7 @@ impl Query {
         Self::Hrv,
         Self::Cravings,
         Self::Craving,
+        Self::CravingRevision,
         Self::LongTermRecency,
         Self::PersonaCravings,
         Self::PersonaLogged,
@@ -118,6 +121,7 @@ impl Query {
             Self::Hrv => include_str!("../../../sql/queries/hrv.sql"),
             Self::Cravings => include_str!("../../../sql/queries/cravings.sql"),
             Self::Craving => include_str!("../../../sql/queries/craving.sql"),
+            Self::CravingRevision => include_str!("../../../sql/queries/craving_revision.sql"),
             Self::LongTermRecency => include_str!("../../../sql/queries/long_term_recency.sql"),
             Self::PersonaCravings => include_str!("../../../sql/queries/persona_cravings.sql"),
             Self::PersonaLogged => include_str!("../../../sql/queries/persona_logged.sql"),

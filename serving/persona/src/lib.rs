@@ -12,12 +12,14 @@ mod person;
 mod profile;
 mod read;
 mod stats;
+mod tone;
 
 pub use archetype::{Archetype, archetypes};
 pub use classify::{Candidate, Classified, Seen, Unknown, classify};
 pub use person::{Craving, Logged};
 pub use profile::{GOALS_MAX, Profile, Rapport, Tone, rapport};
 pub use read::{Corrected, Evidence, Month, Persona, Source, corrected, read};
+pub use tone::{Occasion, frame};
 
 /// A failure of this crate.
 #[derive(Debug, thiserror::Error)]

@@ -15,7 +15,7 @@ use std::{ops::Range, time::Duration};
 use async_trait::async_trait;
 pub use ids::{IdEntry, IdKey, IdState};
 pub use kafka::{KafkaLog, KafkaOptions};
-pub use local::{LocalLog, LocalOptions};
+pub use local::{ErasedLog, LocalLog, LocalOptions};
 pub use partition::partition_of;
 
 use crate::Error;

@@ -15,7 +15,7 @@ use axum::{
 use crave_insight::Sentence;
 use serde::{Deserialize, Serialize};
 
-use crate::{App, accounts::Caller, error::ApiError};
+use crate::{App, accounts::Caller, error::ApiError, tone::toned};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,6 +30,7 @@ pub(super) async fn post(
     Json(request): Json<Request>,
 ) -> Result<Response, ApiError> {
     let answer = Box::pin(app.insights.ask(&caller.user_id, &request.question)).await?;
+    let answer = toned(&app.accounts, &caller.user_id, answer).await?;
     if wants_events(&headers) { events(&answer.sentences, &answer) } else { Ok(Json(answer).into_response()) }
 }
 

@@ -3,12 +3,15 @@
 mod analytics;
 mod chat;
 mod citations;
+mod consent;
 mod conversations;
+mod craving_change;
 mod cravings;
 mod documents;
 mod event_status;
 mod events;
 mod feed;
+mod feedback;
 mod health;
 mod insights;
 mod me;
@@ -32,7 +35,7 @@ use tower_http::{
     set_header::SetResponseHeaderLayer, trace::TraceLayer,
 };
 
-use crate::App;
+use crate::{App, openapi};
 
 /// The routes of the application's faces.
 pub fn router(app: App) -> Router {
@@ -70,11 +73,16 @@ fn serve() -> Router<App> {
         .route("/", get(page::index))
         .route("/icon.svg", get(page::icon))
         .route("/assets/{name}", get(page::asset))
-        .route("/v1/me", get(me::me))
+        .route("/v1/openapi.json", get(openapi::get))
+        .route("/v1/me", get(me::me).delete(me::erase))
+        .route("/v1/erasures/{id}", get(me::erasure))
         .route("/v1/feed", get(feed::feed))
         .route("/v1/sql", post(sql::post))
         .route("/v1/cravings", get(cravings::list))
-        .route("/v1/cravings/{id}", get(cravings::one))
+        .route(
+            "/v1/cravings/{id}",
+            get(cravings::one).patch(craving_change::patch).delete(craving_change::delete),
+        )
         .route("/v1/analytics/summary", get(analytics::summary))
         .route("/v1/analytics/patterns", get(analytics::patterns))
         .route("/v1/analytics/time-of-day", get(analytics::time_of_day))
@@ -87,6 +95,8 @@ fn serve() -> Router<App> {
         )
         .route("/v1/models", get(chat::models))
         .route("/v1/models/{id}", get(chat::model))
+        .route("/v1/answers/{id}/feedback", get(feedback::get).put(feedback::put).delete(feedback::delete))
+        .route("/v1/consent", get(consent::get).put(consent::put))
         .route("/v1/conversations", get(conversations::list).post(conversations::begin))
         .route("/v1/conversations/{id}", get(conversations::one).delete(conversations::delete))
         .route("/v1/conversations/{id}/messages", get(conversations::messages).post(conversations::say))

@@ -285,6 +285,8 @@ impl Memories {
         // As answers quote it: whole, or from its start on.
         let quoted = if start == quote { format!("“{quote}”") } else { format!("“{start}") };
         self.conversations.unquote(user, &quoted).await?;
+        self.citations.unquote(user, &quoted).await?;
+        self.citations.unask(user, &memory.text).await?;
         if memory.source_kind == SourceKind::Note {
             self.citations.forget_note(user, &memory.source_id).await?;
         }

@@ -6,6 +6,7 @@
 //! `admit` live in the same database, so a pass of `admit` is one atomic batch.
 
 mod batch;
+mod erase;
 mod writer;
 
 use std::{
@@ -19,6 +20,7 @@ use async_trait::async_trait;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+pub use self::erase::ErasedLog;
 use self::writer::{Command, Work};
 use super::{Admission, EventLog, IdEntry, IdKey, Offset, Record, Stored, Topic};
 use crate::Error;
@@ -50,6 +52,27 @@ impl Default for LocalOptions {
 /// Next offsets by topic and partition, watched by readers that wait.
 type Ends = Vec<Vec<watch::Sender<Offset>>>;
 
+/// The store's key spaces.
+struct Spaces {
+    db: Database,
+    /// By topic.
+    topics: Vec<Keyspace>,
+    ids: Keyspace,
+    meta: Keyspace,
+}
+
+impl Spaces {
+    fn open(folder: &Path) -> Result<Self, Error> {
+        let db = Database::builder(folder).worker_threads(2).open()?;
+        let keyspace = |name: &str| db.keyspace(name, KeyspaceCreateOptions::default);
+        let topics = Topic::ALL.iter().map(|t| keyspace(t.as_str())).collect::<Result<Vec<_>, _>>()?;
+        let ids =
+            db.keyspace("ids", || KeyspaceCreateOptions::default().max_memtable_size(IDS_MEMTABLE_BYTES))?;
+        let meta = keyspace("meta")?;
+        Ok(Self { db, topics, ids, meta })
+    }
+}
+
 struct Shared {
     db: Database,
     topics: Vec<Keyspace>,
@@ -79,9 +102,8 @@ impl LocalLog {
     /// # Errors
     /// When the store cannot be opened, or was made with another number of partitions.
     pub fn open(folder: &Path, options: LocalOptions) -> Result<Self, Error> {
-        let db = Database::builder(folder).worker_threads(2).open()?;
-        let keyspace = |name: &str| db.keyspace(name, KeyspaceCreateOptions::default);
-        let meta = keyspace("meta")?;
+        crave_flow::finish_replacing(folder).map_err(fjall::Error::Io)?;
+        let Spaces { db, topics, ids, meta } = Spaces::open(folder)?;
         match meta.get("partitions")? {
             Some(found) => {
                 let found = found.as_ref().try_into().map_or(0, u32::from_be_bytes);
@@ -91,9 +113,6 @@ impl LocalLog {
             }
             None => meta.insert("partitions", options.partitions.to_be_bytes())?,
         }
-        let topics = Topic::ALL.iter().map(|t| keyspace(t.as_str())).collect::<Result<Vec<_>, _>>()?;
-        let ids =
-            db.keyspace("ids", || KeyspaceCreateOptions::default().max_memtable_size(IDS_MEMTABLE_BYTES))?;
         let mut ends = Vec::new();
         for (topic, space) in Topic::ALL.into_iter().zip(&topics) {
             let of_topic: Result<Vec<_>, Error> = (0..options.partitions)
@@ -179,14 +198,24 @@ impl EventLog for LocalLog {
     ) -> Result<Vec<Stored>, Error> {
         self.check(partition)?;
         let mut end = self.shared.ends[topic as usize][partition as usize].subscribe();
-        if *end.borrow_and_update() <= from {
-            let grown = tokio::time::timeout(wait, end.wait_for(|&end| end > from)).await;
-            if !matches!(grown, Ok(Ok(_))) {
-                return Ok(Vec::new());
+        let mut from = from;
+        loop {
+            let seen = *end.borrow_and_update();
+            if seen <= from {
+                let grown = tokio::time::timeout(wait, end.wait_for(|&end| end > from)).await;
+                if !matches!(grown, Ok(Ok(_))) {
+                    return Ok(Vec::new());
+                }
+                continue;
             }
+            let (shared, start) = (Arc::clone(&self.shared), from);
+            let read = blocking(move || shared.read(topic, partition, start, max_bytes)).await?;
+            if !read.is_empty() {
+                return Ok(read);
+            }
+            // All up to there was erased: wait for what comes behind it.
+            from = seen;
         }
-        let shared = Arc::clone(&self.shared);
-        blocking(move || shared.read(topic, partition, from, max_bytes)).await
     }
 
     async fn bounds(&self, topic: Topic, partition: u32) -> Result<Range<Offset>, Error> {
@@ -263,12 +292,12 @@ impl Shared {
             let corrupt = || Error::Corrupt { topic: topic.as_str(), partition, offset: first };
             let records = batch::decode(&value).ok_or_else(corrupt)?;
             bytes += value.len();
-            out.extend((first..).zip(records).map(|(offset, record)| Stored { offset, record }));
-            if bytes >= max_bytes {
+            let stored = (first..).zip(records).map(|(offset, record)| Stored { offset, record });
+            out.extend(stored.filter(|stored| stored.offset >= from && !erase::is_erased(&stored.record)));
+            if bytes >= max_bytes && !out.is_empty() {
                 break;
             }
         }
-        out.retain(|stored| stored.offset >= from);
         Ok(out)
     }
 }
