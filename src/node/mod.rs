@@ -6,6 +6,7 @@ mod dead;
 mod documents;
 mod feeder;
 mod jobs;
+mod labels;
 mod log;
 mod markers;
 mod memories;
@@ -140,6 +141,9 @@ impl Node {
                 Arc::clone(&health),
                 stopping.clone(),
             ));
+        }
+        if parts.contains(&Part::Serve) {
+            labels::open(&tables).await?;
         }
         tasks.spawn(background::probe(Arc::clone(&log), Arc::clone(&health), stopping.clone()));
         let engine = Engine {

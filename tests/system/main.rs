@@ -11,6 +11,7 @@ mod documents;
 mod flow;
 mod imports;
 mod insight;
+mod labels;
 mod live;
 mod operator;
 mod parts;

@@ -9,16 +9,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{D, DType, Device, Tensor};
-use candle_nn::VarBuilder;
-use candle_transformers::models::bert::{BertModel, Config};
+use candle_transformers::models::bert::Config;
 use tokenizers::{Encoding, Tokenizer, TruncationParams};
 use tokio::sync::Semaphore;
 
+use crate::layers::{Layers, STATES};
 use crate::models::{CONFIG, MODEL_NAME, TOKENIZER, WEIGHTS};
 use crate::{Error, LIMITS, Result};
 
 /// Numbers in an embedding.
 pub const DIMENSION: usize = 384;
+/// Numbers that [`MiniLm::states`] gives a text.
+pub const STATES_N: usize = STATES * DIMENSION;
+/// What a batch is made into.
+type Of = fn(&Loaded, &[&Encoding]) -> Result<Vec<Vec<f32>>>;
 /// Tokens of a text that are read; the model was trained with so many, the rest is cut off.
 const TOKENS_MAX: usize = 256;
 /// Texts in one forward pass.
@@ -31,7 +35,7 @@ pub struct MiniLm {
 }
 
 struct Loaded {
-    model: BertModel,
+    model: Layers,
     tokenizer: Tokenizer,
     /// One import and one question compute at a time; candle spreads each over the cores.
     bulk: Semaphore,
@@ -76,9 +80,7 @@ impl MiniLm {
         tokenizer
             .with_truncation(Some(TruncationParams { max_length: TOKENS_MAX, ..TruncationParams::default() }))
             .map_err(|error| broken(TOKENIZER, &error))?;
-        let weights = VarBuilder::from_buffered_safetensors(read(WEIGHTS)?, DType::F32, &Device::Cpu)
-            .map_err(|error| broken(WEIGHTS, &error))?;
-        let model = BertModel::load(weights, &config).map_err(|error| broken(WEIGHTS, &error))?;
+        let model = Layers::load(&read(WEIGHTS)?, &config).map_err(|error| broken(WEIGHTS, &error))?;
         let loaded = Loaded { model, tokenizer, bulk: Semaphore::new(1), question: Semaphore::new(1) };
         Ok(Self { loaded: Arc::new(loaded) })
     }
@@ -94,6 +96,19 @@ impl MiniLm {
     /// # Errors
     /// [`Error::Invalid`] for more texts than an upsert may have, [`Error::Embed`] when the model fails.
     pub async fn embed(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>> {
+        self.batched(texts, Loaded::forward).await
+    }
+
+    /// What the model knows of `texts` at its start, half-way and at its end: [`STATES_N`] numbers each, three unit
+    /// vectors, of which the last is that of [`Self::embed`].
+    ///
+    /// # Errors
+    /// As [`Self::embed`].
+    pub async fn states(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>> {
+        self.batched(texts, Loaded::states).await
+    }
+
+    async fn batched(&self, texts: Vec<String>, of: Of) -> Result<Vec<Vec<f32>>> {
         if texts.len() > LIMITS.upsert_memories_max {
             let max = LIMITS.upsert_memories_max;
             return Err(Error::invalid("texts", format!("may be at most {max} at a time")));
@@ -109,7 +124,7 @@ impl MiniLm {
             let embedded = self
                 .on_a_blocking_thread(move |loaded| {
                     let batch: Vec<&Encoding> = picked.iter().filter_map(|at| all.get(*at)).collect();
-                    loaded.forward(&batch)
+                    of(loaded, &batch)
                 })
                 .await?;
             drop(permit);
@@ -155,11 +170,25 @@ impl Loaded {
     }
 
     fn forward(&self, batch: &[&Encoding]) -> Result<Vec<Vec<f32>>> {
-        self.pooled(batch).map_err(|error| Error::Embed(error.to_string()))
+        let last = |[_, _, last]: [Tensor; STATES], mask: &Tensor| unit(&last, mask)?.to_vec2();
+        self.pooled(batch, last).map_err(|error| Error::Embed(error.to_string()))
     }
 
-    /// `[batch, longest]` tokens and mask in, `[batch, 384]` unit vectors out.
-    fn pooled(&self, batch: &[&Encoding]) -> candle_core::Result<Vec<Vec<f32>>> {
+    fn states(&self, batch: &[&Encoding]) -> Result<Vec<Vec<f32>>> {
+        let all = |states: [Tensor; STATES], mask: &Tensor| {
+            let units: Vec<Tensor> =
+                states.iter().map(|state| unit(state, mask)).collect::<candle_core::Result<_>>()?;
+            Tensor::cat(&units, 1)?.to_vec2()
+        };
+        self.pooled(batch, all).map_err(|error| Error::Embed(error.to_string()))
+    }
+
+    /// `[batch, longest]` tokens and mask in, what `pool` makes of their states out.
+    fn pooled(
+        &self,
+        batch: &[&Encoding],
+        pool: impl Fn([Tensor; STATES], &Tensor) -> candle_core::Result<Vec<Vec<f32>>>,
+    ) -> candle_core::Result<Vec<Vec<f32>>> {
         let longest = batch.iter().map(|encoding| encoding.len()).max().unwrap_or(0);
         let mut ids = vec![0_u32; batch.len() * longest];
         let mut mask = vec![0_u32; batch.len() * longest];
@@ -172,11 +201,14 @@ impl Loaded {
         let shape = (batch.len(), longest);
         let ids = Tensor::from_vec(ids, shape, &Device::Cpu)?;
         let mask = Tensor::from_vec(mask, shape, &Device::Cpu)?;
-        let tokens = self.model.forward(&ids, &ids.zeros_like()?, Some(&mask))?;
-        let mask = mask.to_dtype(DType::F32)?;
-        let sum = tokens.broadcast_mul(&mask.unsqueeze(D::Minus1)?)?.sum(1)?;
-        let mean = sum.broadcast_div(&mask.sum_keepdim(1)?)?;
-        let length = mean.sqr()?.sum_keepdim(1)?.sqrt()?;
-        mean.broadcast_div(&length)?.to_vec2()
+        pool(self.model.forward(&ids, &mask)?, &mask.to_dtype(DType::F32)?)
     }
+}
+
+/// The mean of the token states `[batch, longest, 384]` over the mask, scaled to length 1: `[batch, 384]`.
+fn unit(states: &Tensor, mask: &Tensor) -> candle_core::Result<Tensor> {
+    let sum = states.broadcast_mul(&mask.unsqueeze(D::Minus1)?)?.sum(1)?;
+    let mean = sum.broadcast_div(&mask.sum_keepdim(1)?)?;
+    let length = mean.sqr()?.sum_keepdim(1)?.sqrt()?;
+    mean.broadcast_div(&length)
 }

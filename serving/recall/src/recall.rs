@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::{DateTime, Utc};
 use crave_schemas::UserId;
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, oneshot};
 
 use crate::asked::{Asked, asks, tells_time};
+use crate::labelled::Labeller;
 use crate::memory::{EMOTIONS, IMPORTANCE, check_source_id};
 use crate::score::{Candidate, Parts, Scored, Search, Weights, rank};
 use crate::stage::{Stage, Stages};
@@ -19,6 +20,8 @@ use crate::store::{Command, Found, Prepared, Scope, Shared, Store, Wanted};
 use crate::words::words;
 use crate::{Error, LIMITS, Memory, MemoryId, MiniLm, Mode, Result, SourceKind, Status};
 
+/// Changes that wait for a listener; one that falls behind is told so.
+const CHANGES_MAX: usize = 4096;
 /// Questions whose vectors are kept.
 const QUESTIONS_MAX: usize = 1024;
 
@@ -41,7 +44,8 @@ pub struct SearchOptions {
     pub stages: Stages,
     /// Minutes that the person's clock is east of UTC: "yesterday" is theirs.
     pub offset_min: i64,
-    /// The emotions of the question, label and confidence, as [`crate::EMOTIONS`] holds them for a memory.
+    /// The emotions of the question, label and confidence, as [`crate::EMOTIONS`] holds them for a memory; where it is
+    /// empty, the index reads them from the question (see [`Recall::labelled_by`]).
     pub emotions: BTreeMap<String, f32>,
 }
 
@@ -76,12 +80,30 @@ pub struct Hit {
     pub parts: Parts,
 }
 
+/// What was changed in the index, beyond new memories of notes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// What is remembered of a source: deleted in part or whole, corrected, or a message that came.
+    Source {
+        /// Whose.
+        user: UserId,
+        /// What it was made from.
+        kind: SourceKind,
+        /// Which of them.
+        source_id: String,
+    },
+    /// Everything of a person, for ever.
+    Erased(UserId),
+}
+
 /// The memory of everybody, each for themselves. Cloning it is cheap; the last clone closes the store.
 #[derive(Clone)]
 pub struct Recall {
     store: Arc<Store>,
     model: Option<MiniLm>,
     questions: Arc<Mutex<HashMap<String, Arc<Vec<f32>>>>>,
+    labeller: Option<Arc<Labeller>>,
+    changes: broadcast::Sender<Changed>,
 }
 
 impl fmt::Debug for Recall {
@@ -100,7 +122,27 @@ impl Recall {
         let dir = dir.as_ref().to_owned();
         let opened = tokio::task::spawn_blocking(move || Store::open(&dir)).await;
         let store = Arc::new(opened.map_err(|error| Error::Engine(error.to_string()))??);
-        Ok(Self { store, model, questions: Arc::default() })
+        let changes = broadcast::Sender::new(CHANGES_MAX);
+        Ok(Self { store, model, questions: Arc::default(), labeller: None, changes })
+    }
+
+    /// Reads from now on what people wrote, and their questions, with `labeller`: importance and emotions count in the
+    /// score, and a memory carries its labels.
+    #[must_use]
+    pub fn labelled_by(self, labeller: Labeller) -> Self {
+        Self { labeller: Some(Arc::new(labeller)), ..self }
+    }
+
+    /// The version of the labels that memories get.
+    #[must_use]
+    pub fn labels_version(&self) -> Option<String> {
+        self.labeller.as_ref().map(|labeller| labeller.version())
+    }
+
+    /// What is changed from now on, once it is on disk.
+    #[must_use]
+    pub fn changes(&self) -> broadcast::Receiver<Changed> {
+        self.changes.subscribe()
     }
 
     /// Writes memories and returns when they are on disk. The same memory again changes nothing; a lower revision than
@@ -139,10 +181,15 @@ impl Recall {
         Ok(done)
     }
 
-    async fn write(&self, memories: Vec<Memory>, only_existing: bool) -> Result<()> {
+    async fn write(&self, mut memories: Vec<Memory>, only_existing: bool) -> Result<()> {
         if memories.is_empty() {
             return Ok(());
         }
+        if let Some(labeller) = &self.labeller {
+            labeller.label(&mut memories).await?;
+        }
+        let told = memories.iter().filter(|one| one.revision > 0 || one.source_kind == SourceKind::Chat);
+        let changed: Vec<Changed> = told.map(Changed::of).collect();
         let model = self.model.as_ref();
         let mut meanings = match model {
             Some(model) => {
@@ -161,7 +208,14 @@ impl Recall {
                 Ok(memories.into_iter().zip(meanings.drain(..)).map(prepare).collect())
             })
             .await?;
-        self.command(|reply| Command::Upsert { memories, only_existing, reply }).await
+        self.command(|reply| Command::Upsert { memories, only_existing, reply }).await?;
+        changed.into_iter().for_each(|changed| self.tell(changed));
+        Ok(())
+    }
+
+    fn tell(&self, changed: Changed) {
+        // Nobody may be listening.
+        let _ = self.changes.send(changed);
     }
 
     /// Finds the person's memories that fit `query`, best first.
@@ -177,6 +231,12 @@ impl Recall {
         if options.k == 0 || options.k > LIMITS.hits_max {
             return Err(Error::invalid("k", format!("must be 1 to {}", LIMITS.hits_max)));
         }
+        let emotions = match &self.labeller {
+            Some(labeller) if options.emotions.is_empty() && options.stages.has(Stage::Emotion) => {
+                labeller.mood(&query).await?
+            }
+            _ => options.emotions.clone(),
+        };
         let meaning =
             if options.stages.has(Stage::Dense) { self.embed_question(&query).await? } else { None };
         let asked = Asked::read(&query, options.as_of, options.offset_min);
@@ -201,7 +261,7 @@ impl Recall {
                 shared.search(&user, &wanted)
             })
             .await?;
-        let candidates = found.into_iter().map(|one| candidate(one, &options.emotions)).collect();
+        let candidates = found.into_iter().map(|one| candidate(one, &emotions)).collect();
         let search = Search {
             asked: &asked,
             idf: &idf,
@@ -283,7 +343,10 @@ impl Recall {
     ) -> Result<()> {
         check_source_id(source_id)?;
         let (user, source_id, through) = (user.clone(), source_id.to_owned(), through.unwrap_or(u32::MAX));
-        self.command(|reply| Command::DeleteSource { user, kind, source_id, through, reply }).await
+        let changed = Changed::Source { user: user.clone(), kind, source_id: source_id.clone() };
+        self.command(|reply| Command::DeleteSource { user, kind, source_id, through, reply }).await?;
+        self.tell(changed);
+        Ok(())
     }
 
     /// Leaves no byte of the person in any file of the index and returns when that is so. It rewrites the index, so it
@@ -292,8 +355,10 @@ impl Recall {
     /// # Errors
     /// [`Error::Engine`] or [`Error::Io`]: then it is not done; call it again.
     pub async fn erase_user(&self, user: &UserId) -> Result<()> {
-        let user = user.clone();
-        self.command(|reply| Command::EraseUser { user, reply }).await
+        let (user, erased) = (user.clone(), Changed::Erased(user.clone()));
+        self.command(|reply| Command::EraseUser { user, reply }).await?;
+        self.tell(erased);
+        Ok(())
     }
 
     /// Rewrites the index without the bytes of what was deleted, and with a fresh log.
@@ -351,6 +416,13 @@ impl Recall {
         let (reply, answer) = oneshot::channel();
         self.store.commands()?.send(build(reply)).await.map_err(|_| Error::Closed)?;
         answer.await.map_err(|_| Error::Closed)?
+    }
+}
+
+impl Changed {
+    fn of(memory: &Memory) -> Self {
+        let (user, source_id) = (memory.user_id.clone(), memory.source_id.clone());
+        Self::Source { user, kind: memory.source_kind, source_id }
     }
 }
 
