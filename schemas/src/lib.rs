@@ -19,7 +19,7 @@ mod payload;
 mod refusal;
 
 pub use admitted::{Admitted, HEARTBEAT};
-pub use arrow_schema::{events_schema, utc_micros};
+pub use arrow_schema::{events_schema, note_labels_schema, utc_micros};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use event::{BodyHash, Event, LIMITS, Limits, SCHEMA_VERSION, body_hash};
 pub use ids::{DeviceId, EventId, UserId};

@@ -78,7 +78,7 @@ pub(crate) async fn run(home: &Home, config: &Config, args: &Args) -> anyhow::Re
     if let Some(recall) = &recall {
         // First what was deleted and corrected, then what the log says.
         memories.restore().await.context("deleting what was deleted, in the memories")?;
-        node.remember(home, recall);
+        node.remember(home, recall, &memories)?;
         if let Some(documents) = &documents {
             node.index_documents(home, recall, documents);
         }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use crave_api::Accounts;
-use crave_recall::{ColdOptions, Consent, Embedder, Embedders, MiniLm, OpenAi, Place, Recall, models};
+use crave_recall::{
+    ColdOptions, Consent, Embedder, Embedders, MiniLm, OpenAi, Place, Recall, Understander, labelled::Labeller, models,
+};
 use crave_schemas::UserId;
 
 use crate::{
@@ -20,6 +22,8 @@ pub(crate) async fn open(
     accounts: &Accounts,
 ) -> anyhow::Result<Recall> {
     let minilm = minilm(home).await?;
+    let labeller = Labeller::new(Understander::new(minilm.clone())?);
+    let minilm = minilm.map(|model| Arc::new(model) as Arc<dyn Embedder>);
     let service: Option<Arc<dyn Embedder>> = match config.embedder.is_set() {
         true => Some(Arc::new(OpenAi::new(config.embedder.service()?).context("recall.embedder")?)),
         false => None,
@@ -43,6 +47,7 @@ pub(crate) async fn open(
         ..ColdOptions::new(folder.join("cold"))
     };
     let recall = Recall::open_with(place, embedders, Some(cold)).await.context("opening the memories")?;
+    let recall = recall.labelled_by(labeller);
     if on_server {
         std::fs::create_dir_all(&folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
         if recall.status().await.context("looking at the memories")?.memories == 0 {
@@ -54,14 +59,14 @@ pub(crate) async fn open(
     Ok(recall)
 }
 
-async fn minilm(home: &Home) -> anyhow::Result<Option<Arc<dyn Embedder>>> {
+async fn minilm(home: &Home) -> anyhow::Result<Option<MiniLm>> {
     let folder = home.models();
     if !models::is_present(&folder) {
         return Ok(None);
     }
     let loaded = tokio::task::spawn_blocking(move || MiniLm::load(&models::folder(&folder))).await?;
     Ok(match loaded {
-        Ok(model) => Some(Arc::new(model)),
+        Ok(model) => Some(model),
         Err(error) => {
             tracing::warn!(%error, "the embedding model cannot be used");
             None

@@ -11,13 +11,15 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use crave_connect::log::{EventLog, Offset, Stored, Topic};
+use crave_insight::Memories;
 use crave_recall::{LIMITS, Memory, Recall, SourceKind};
 use crave_schemas::{Admitted, Clock, Correct, Kind, Payload, Retract, UserId};
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     Node,
+    labels::{self, Labels, Source, Written},
     position::{load, save},
 };
 use crate::home::Home;
@@ -28,6 +30,9 @@ const READ_BYTES: usize = 256 << 10;
 const WAIT: Duration = Duration::from_millis(200);
 /// Memories written at once: small, so that questions do not wait long behind an import.
 const BATCH: usize = 64;
+/// Between two commits of labels, unless so many memories wait for theirs.
+const LABEL_INTERVAL: Duration = Duration::from_secs(1);
+const LABELLED_MAX: usize = 4096;
 /// Longest wait until all that came before is remembered.
 const CAUGHT_UP_MAX: Duration = Duration::from_secs(600);
 /// Pause between two looks for memories that are past their retention.
@@ -40,19 +45,31 @@ const EMBED_AGAIN: Duration = Duration::from_secs(300);
 const EMBED_TOLD: usize = 4096;
 
 impl Node {
-    /// Starts to remember, until the node stops.
-    pub(crate) fn remember(&mut self, home: &Home, recall: &Recall) {
+    /// Starts to remember and to label, until the node stops.
+    ///
+    /// # Errors
+    /// When `note_labels` is not open.
+    pub(crate) fn remember(
+        &mut self,
+        home: &Home,
+        recall: &Recall,
+        memories: &Arc<Memories>,
+    ) -> anyhow::Result<()> {
+        let labels = Labels::new(self.tables.get(labels::TABLE)?, recall.clone(), Arc::clone(&self.clock));
         for partition in 0..self.log.partitions() {
             let task = Task {
                 log: Arc::clone(&self.log),
                 recall: recall.clone(),
+                labels: labels.clone(),
                 partition,
                 file: position(home, partition),
             };
             self.tasks.spawn(task.run(self.stop.subscribe()));
         }
+        self.tasks.spawn(labels.run(Arc::clone(memories), self.stop.subscribe()));
         self.tasks.spawn(embed(recall.clone(), self.stop.subscribe()));
         self.tasks.spawn(cool(recall.clone(), Arc::clone(&self.clock), self.stop.subscribe()));
+        Ok(())
     }
 
     /// Waits until nothing in the log is left to remember.
@@ -72,7 +89,9 @@ impl Node {
     /// Whether a record follows a partition's position, in either topic.
     async fn is_behind(&self, home: &Home, partition: u32) -> anyhow::Result<bool> {
         let at = load::<Position>(&position(home, partition))?;
-        for (topic, from) in [(Topic::Memories, at.memories), (Topic::Events, at.events)] {
+        let labelled = self.tables.get(labels::TABLE)?.followed(&labels::follower(partition)).await?;
+        let memories = at.memories.min(labelled.unwrap_or_default());
+        for (topic, from) in [(Topic::Memories, memories), (Topic::Events, at.events)] {
             let from = from.max(self.log.bounds(topic, partition).await?.start);
             if !self.log.read(topic, partition, from, READ_BYTES, Duration::ZERO).await?.is_empty() {
                 return Ok(true);
@@ -142,6 +161,7 @@ struct Position {
 struct Task {
     log: Arc<dyn EventLog>,
     recall: Recall,
+    labels: Labels,
     partition: u32,
     file: PathBuf,
 }
@@ -161,14 +181,23 @@ impl Task {
 
     async fn follow(&self, stop: &watch::Receiver<bool>) -> anyhow::Result<()> {
         let mut position = load::<Position>(&self.file)?;
+        // What is in the index and not yet in the table of labels is read again.
+        let mut labelled = self.labels.position(self.partition).await?;
+        position.memories = position.memories.min(labelled);
+        let (mut unlabelled, mut due) = (Vec::new(), Instant::now());
         while !*stop.borrow() {
             let before = position;
             // Corrections first: what they say of a memory that comes later holds for it too.
             let events = self.read(Topic::Events, position.events, Duration::ZERO).await?;
             if let Some(last) = events.last() {
+                let mut revised = Vec::new();
                 for change in events.iter().filter_map(|stored| changes(&stored.record.value)) {
+                    if let Change::Replace { memory: Some(memory), .. } = &change {
+                        revised.push(Source::of(memory));
+                    }
                     self.apply(change).await?;
                 }
+                self.labels.renew(&revised).await?;
                 position.events = last.offset + 1;
             }
             let wait = if events.is_empty() { WAIT } else { Duration::ZERO };
@@ -178,10 +207,17 @@ impl Task {
                     return Ok(());
                 }
                 let (mut memories, mut gone) = (Vec::new(), Vec::new());
-                for record in batch.iter().filter_map(|stored| self.record(stored)) {
-                    match record {
-                        Remembered::Text(memory) => memories.extend(memory.into_chunks()),
-                        Remembered::Gone(change) => gone.push(change),
+                for stored in batch {
+                    match self.record(stored) {
+                        Some(Remembered::Text(memory)) => {
+                            let chunks = memory.into_chunks();
+                            if stored.offset >= labelled {
+                                unlabelled.extend(chunks.iter().filter_map(Written::of));
+                            }
+                            memories.extend(chunks);
+                        }
+                        Some(Remembered::Gone(change)) => gone.push(change),
+                        None => {}
                     }
                 }
                 // In either order the higher revision holds.
@@ -196,6 +232,12 @@ impl Task {
             }
             if position != before {
                 save(&self.file, &position)?;
+            }
+            // A commit a second, however many notes come.
+            if position.memories > labelled && (Instant::now() >= due || unlabelled.len() >= LABELLED_MAX) {
+                self.labels.append(self.partition, position.memories, &unlabelled).await?;
+                (labelled, due) = (position.memories, Instant::now() + LABEL_INTERVAL);
+                unlabelled.clear();
             }
         }
         Ok(())
@@ -336,6 +378,12 @@ fn changes(record: &[u8]) -> Option<Change> {
 #[cfg(test)]
 mod tests {
     use crave_connect::log::{LocalLog, LocalOptions, Record};
+    use crave_schemas::SystemClock;
+    use crave_tables::Tables;
+    use datafusion::{
+        logical_expr::{col, lit},
+        prelude::SessionContext,
+    };
     use serde_json::json;
 
     use super::*;
@@ -439,6 +487,11 @@ mod tests {
         let options = LocalOptions { partitions: 1, disk_bytes_max: 1 << 30 };
         let log: Arc<dyn EventLog> = Arc::new(LocalLog::open(&folder.path().join("log"), options).unwrap());
         let recall = Recall::open(folder.path().join("memories"), None).await.unwrap();
+        let recall = recall.labelled_by(Labeller::new(Understander::new(None).unwrap()));
+        let tables = Tables::new(&folder.path().join("lake"));
+        labels::open(&tables).await.unwrap();
+        let table = tables.get(labels::TABLE).unwrap();
+        let labels = Labels::new(Arc::clone(&table), recall.clone(), Arc::new(SystemClock));
         let user = UserId::new("ada").unwrap();
         let ids = [1, 2, 3].map(|n| format!("0190b8a2-0000-7000-8000-00000000000{n}"));
         let note = |id: &str, text: &str| {
@@ -459,12 +512,18 @@ mod tests {
         let expected = vec![("kept".to_owned(), 0), ("revised".to_owned(), 1)];
         for _ in 0..2 {
             let file = folder.path().join("position.json");
-            let task =
-                Task { log: Arc::clone(&log), recall: recall.clone(), partition: 0, file: file.clone() };
+            let task = Task {
+                log: Arc::clone(&log),
+                recall: recall.clone(),
+                labels: labels.clone(),
+                partition: 0,
+                file: file.clone(),
+            };
             let (stop, stopping) = watch::channel(false);
             let running = tokio::spawn(task.run(stopping));
             for _ in 0..500 {
-                if load::<Position>(&file).unwrap().memories > 0 {
+                let labelled = labels.position(0).await.unwrap();
+                if load::<Position>(&file).unwrap().memories > 0 && labelled > 0 {
                     break;
                 }
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -473,6 +532,12 @@ mod tests {
             running.await.unwrap();
             assert_eq!(texts(&recall, &user).await, expected);
             assert!(load::<Position>(&file).unwrap() > Position::default());
+            // The third is gone.
+            let session = SessionContext::new();
+            table.register_store(&session).await.unwrap();
+            let rows = session.read_table(table.provider().await.unwrap()).unwrap();
+            let labelled = rows.filter(col("kind").eq(lit("importance"))).unwrap().count().await.unwrap();
+            assert_eq!(labelled, 2);
             // Once more from the start.
             std::fs::remove_file(&file).unwrap();
         }

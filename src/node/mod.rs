@@ -7,6 +7,7 @@ mod documents;
 mod feeder;
 mod index;
 mod jobs;
+mod labels;
 mod log;
 mod markers;
 mod memories;
@@ -141,6 +142,9 @@ impl Node {
                 Arc::clone(&health),
                 stopping.clone(),
             ));
+        }
+        if parts.contains(&Part::Serve) {
+            labels::open(&tables).await?;
         }
         tasks.spawn(background::probe(Arc::clone(&log), Arc::clone(&health), stopping.clone()));
         let engine = Engine {

@@ -71,12 +71,12 @@ impl Operator {
         let recall = open_memories(home, &config.recall, &accounts).await?;
         let citations = Citations::open(&home.insights()).await?;
         let conversations = Conversations::open(&home.conversations()).await?;
-        let memories = Memories::new(Some(recall.clone()), conversations, citations);
+        let memories = Arc::new(Memories::new(Some(recall.clone()), conversations, citations));
         memories.restore().await?;
-        node.remember(home, &recall);
+        node.remember(home, &recall, &memories)?;
         node.drain().await?;
         node.remembered(home).await?;
-        Ok(Self::Here(node, Some(Arc::new(memories))))
+        Ok(Self::Here(node, Some(memories)))
     }
 
     /// Finds a person's memories that fit a question.

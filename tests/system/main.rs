@@ -15,6 +15,7 @@ mod feedback;
 mod flow;
 mod imports;
 mod insight;
+mod labels;
 mod live;
 mod openapi;
 mod operator;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::support::{Server, binary, crave};
 
 /// The models that tests share; fetched on first use.
-fn models() -> String {
+pub(crate) fn models() -> String {
     let folder = std::env::var("CRAVE_MODELS")
         .unwrap_or_else(|_| format!("{}/.cache/crave-wave/models", std::env::var("HOME").unwrap()));
     if !Path::new(&folder).join("all-MiniLM-L6-v2").exists() {
@@ -24,7 +24,7 @@ fn models() -> String {
 }
 
 /// Runs the binary with the embedding model and reads its JSON.
-fn json(home: &Path, args: &[&str]) -> Value {
+pub(crate) fn json_with_model(home: &Path, args: &[&str]) -> Value {
     let mut command = binary();
     command.arg("--home").arg(home).arg("--json").args(args).env("CRAVE_MODELS", models());
     let output = command.stderr(Stdio::inherit()).output().unwrap();
@@ -37,8 +37,10 @@ fn the_whole_pipeline_is_ahead_of_each_retriever() {
     let home = tempfile::tempdir().unwrap();
     let dataset = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/recall.json");
     let only = "dense,bm25,dense_in_context,bm25_in_context,full,without_neighbours";
-    let report =
-        json(home.path(), &["bench", "recall", "--dataset", dataset.to_str().unwrap(), "--only", only]);
+    let report = json_with_model(
+        home.path(),
+        &["bench", "recall", "--dataset", dataset.to_str().unwrap(), "--only", only],
+    );
     println!("{report:#}");
     assert_eq!((report["questions"].as_u64(), report["unusable_questions"].as_u64()), (Some(40), Some(0)));
     let ahead = report["full_ahead_of_best_single_at_5"].as_f64().unwrap();
@@ -60,7 +62,7 @@ async fn search_says_why_with_and_without_a_server() {
     let search = |rest: &[&str]| {
         let mut args = vec!["search", "--user", user, "what made me want sweets at night?"];
         args.extend(rest);
-        json(home, &args)["hits"].as_array().unwrap().clone()
+        json_with_model(home, &args)["hits"].as_array().unwrap().clone()
     };
     let alone = search(&[]);
     assert!(!alone.is_empty());
@@ -72,7 +74,8 @@ async fn search_says_why_with_and_without_a_server() {
     assert!(alone.iter().all(|hit| hit["parts"]["dense"].is_f64()), "the model is in use");
     assert!(search(&["--without", "dense"]).iter().all(|hit| hit["parts"]["dense"].is_null()));
     assert!(search(&["--as-of", "2001-01-01T00:00:00Z"]).is_empty(), "nothing had happened yet");
-    let nobody = json(home, &["search", "--user", "stranger", "what made me want sweets at night?"]);
+    let nobody =
+        json_with_model(home, &["search", "--user", "stranger", "what made me want sweets at night?"]);
     assert_eq!(nobody["hits"].as_array().unwrap().len(), 0);
 
     let server = Server::start_with(home, &[("CRAVE_MODELS", models())]).unwrap();

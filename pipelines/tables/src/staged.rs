@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, stats::Stats};
 
 /// Folder of staged files within a table's folder.
-const STAGING: &str = "_staged";
+pub(crate) const STAGING: &str = "_staged";
 
 /// One staged file: enough to commit it without reading it.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -36,6 +36,8 @@ use crate::{
     stats::INDEXED,
 };
 
+mod kept;
+
 /// Old log entries are kept this long; a reader that pinned a version has finished by then.
 const LOG_RETENTION: &str = "interval 1 hours";
 /// Commits between two Delta checkpoints.
@@ -163,12 +165,12 @@ impl Table {
     /// When the log cannot be read.
     pub async fn committed(&self) -> Result<Option<Epoch>, Error> {
         let delta = self.delta.lock().await;
-        self.committed_in(&delta).await
+        self.committed_in(&delta, &self.app_id).await
     }
 
-    async fn committed_in(&self, delta: &DeltaTable) -> Result<Option<Epoch>, Error> {
+    async fn committed_in(&self, delta: &DeltaTable, application: &str) -> Result<Option<u64>, Error> {
         let snapshot = delta.snapshot().map_err(Error::delta(&self.name, "reading its state"))?;
-        let version = snapshot.transaction_version(delta.log_store().as_ref(), &self.app_id).await;
+        let version = snapshot.transaction_version(delta.log_store().as_ref(), application).await;
         let version = version.map_err(Error::delta(&self.name, "reading its last epoch"))?;
         Ok(version.and_then(|v| u64::try_from(v).ok()))
     }
@@ -184,7 +186,7 @@ impl Table {
         files: &[StagedFile],
     ) -> Result<Commit, Error> {
         let mut delta = self.begin_write().await?;
-        if decide(self.committed_in(&delta).await?, decided, epoch)? == Commit::Skip {
+        if decide(self.committed_in(&delta, &self.app_id).await?, decided, epoch)? == Commit::Skip {
             self.end_write();
             return Ok(Commit::Skip);
         }
@@ -194,11 +196,25 @@ impl Table {
             actions.push(Action::Add(self.add(file)?));
         }
         failpoint("between publish and commit")?;
+        self.commit(&mut delta, actions, Some((&self.app_id, epoch))).await?;
+        self.end_write();
+        Ok(Commit::Add)
+    }
+
+    /// Adds files in one commit, with how far the application is that wrote them.
+    async fn commit(
+        &self,
+        delta: &mut DeltaTable,
+        actions: Vec<Action>,
+        application: Option<(&str, u64)>,
+    ) -> Result<(), Error> {
         let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
-        let version =
-            i64::try_from(epoch).map_err(|_| Error::Invalid(format!("epoch {epoch} is too large")))?;
-        let properties =
-            CommitProperties::default().with_application_transaction(Transaction::new(&self.app_id, version));
+        let mut properties = CommitProperties::default();
+        if let Some((application, version)) = application {
+            let version = i64::try_from(version)
+                .map_err(|_| Error::Invalid(format!("{application}: {version} is too large")))?;
+            properties = properties.with_application_transaction(Transaction::new(application, version));
+        }
         let commit = {
             let snapshot = delta.snapshot().map_err(Error::delta(&self.name, "reading its state"))?;
             let builder = CommitBuilder::from(properties).with_actions(actions);
@@ -207,9 +223,7 @@ impl Table {
         let commit = commit.map_err(Error::delta(&self.name, "committing an epoch"))?;
         failpoint("between commit and sync")?;
         sync_log(&self.folder, commit.version)?;
-        delta.update_state().await.map_err(Error::delta(&self.name, "reading its log"))?;
-        self.end_write();
-        Ok(Commit::Add)
+        delta.update_state().await.map_err(Error::delta(&self.name, "reading its log"))
     }
 
     fn add(&self, file: &StagedFile) -> Result<Add, Error> {

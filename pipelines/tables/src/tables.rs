@@ -85,6 +85,24 @@ impl Tables {
         Ok(table)
     }
 
+    /// A table that no job writes, for the one follower that keeps it (see [`Table::append_once`]). What it holds is made
+    /// from elsewhere, so with other columns it begins again, empty.
+    ///
+    /// # Errors
+    /// As [`Table::open`].
+    pub async fn open_kept(&self, name: &str, columns: &Schema) -> Result<Arc<Table>, Error> {
+        let schema = stored_schema(columns);
+        let folder = match self.versions.current(name) {
+            Some(folder) if !is_made(&folder) => folder,
+            Some(folder) if Table::open_existing(name, &folder).await?.has_columns(&schema) => folder,
+            _ => self.versions.begin(name)?,
+        };
+        let table = Arc::new(Table::open(name, &folder, schema).await?);
+        self.versions.switch(name)?;
+        self.write_open().current.insert(name.into(), Arc::clone(&table));
+        Ok(table)
+    }
+
     /// What nobody has committed to is as good as new, and what was named and never made.
     async fn is_unused(&self, name: &str, folder: &Path, schema: &Schema) -> Result<bool, Error> {
         if !is_made(folder) {

@@ -39,6 +39,11 @@ const VIEWS: &[View] = &[
         reads: &["daily", "daily_now"],
     },
     View {
+        name: "note_labels_current",
+        sql: include_str!("../../../sql/lake/note_labels_current.sql"),
+        reads: &["note_labels"],
+    },
+    View {
         name: "features",
         sql: include_str!("../../../sql/lake/features.sql"),
         reads: &["cravings", "events_current"],
@@ -70,6 +75,8 @@ pub enum Query {
     Hours,
     /// By part of the day.
     DayParts,
+    /// What was felt, by part of the day.
+    Emotions,
     /// Strength by day.
     Intensity,
     /// Heart rate variability, sample by sample.
@@ -97,6 +104,7 @@ impl Query {
         Self::Places,
         Self::Hours,
         Self::DayParts,
+        Self::Emotions,
         Self::Intensity,
         Self::Hrv,
         Self::Cravings,
@@ -117,6 +125,7 @@ impl Query {
             Self::Places => include_str!("../../../sql/queries/places.sql"),
             Self::Hours => include_str!("../../../sql/queries/hours.sql"),
             Self::DayParts => include_str!("../../../sql/queries/day_parts.sql"),
+            Self::Emotions => include_str!("../../../sql/queries/emotions.sql"),
             Self::Intensity => include_str!("../../../sql/queries/intensity.sql"),
             Self::Hrv => include_str!("../../../sql/queries/hrv.sql"),
             Self::Cravings => include_str!("../../../sql/queries/cravings.sql"),

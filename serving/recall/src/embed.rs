@@ -16,7 +16,7 @@ use crate::models::MODEL_NAME;
 use crate::{Error, Result};
 
 pub use key::Key;
-pub use minilm::{DIMENSION, MiniLm};
+pub use minilm::{DIMENSION, MiniLm, STATES_N};
 pub use openai::{OpenAi, OpenAiOptions, Usage};
 
 /// Largest dimension of a model.

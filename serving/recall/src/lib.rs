@@ -60,6 +60,7 @@ mod cold;
 pub mod document;
 mod embed;
 mod error;
+pub mod labelled;
 mod lexical;
 mod memory;
 pub mod models;
@@ -74,13 +75,13 @@ pub mod words;
 
 pub use cold::ColdOptions;
 pub use embed::{
-    Consent, DIMENSION, DIMENSION_MAX, Embedder, Embedders, Key, MiniLm, Model, OpenAi, OpenAiOptions, Usage,
+    Consent, DIMENSION, DIMENSION_MAX, Embedder, Embedders, Key, MiniLm, Model, OpenAi, OpenAiOptions, STATES_N, Usage,
 };
 pub use error::{Error, ErrorKind};
 pub use memory::{
     CONTEXT, EMOTIONS, IMPORTANCE, LIMITS, Limits, Memory, MemoryId, PEAK, PINNED, SPEAKER, SourceKind,
 };
-pub use recall::{Hit, Place, Recall, SearchOptions};
+pub use recall::{Changed, Hit, Place, Recall, SearchOptions};
 pub use score::{Parts, Weights};
 pub use stage::{Stage, Stages};
 pub use status::{Cold, Mode, Reembedding, Status};

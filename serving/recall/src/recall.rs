@@ -11,12 +11,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use crave_schemas::UserId;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize};use tokio::sync::broadcast;
 
 use crate::asked::{Asked, asks, tells_time};
 use crate::candidates::{Found, Sources, Wanted, WordCounts, candidates, off_thread, tag};
 use crate::cold::{Cold, ColdOptions};
 use crate::embed::{Embedder, Embedders, Model};
+use crate::labelled::Labeller;
 use crate::lexical::Lexical;
 use crate::memory::{EMOTIONS, IMPORTANCE, check_source_id};
 use crate::score::{Candidate, Parts, Scored, Search, Weights, rank};
@@ -27,6 +28,8 @@ use crate::words::words;
 use crate::{Error, LIMITS, Memory, MemoryId, Mode, Result, SourceKind, Status};
 use embedding::{Pass, detached, passes};
 
+/// Changes that wait for a listener; one that falls behind is told so.
+const CHANGES_MAX: usize = 4096;
 /// Questions whose vectors are kept.
 const QUESTIONS_MAX: usize = 1024;
 
@@ -49,7 +52,8 @@ pub struct SearchOptions {
     pub stages: Stages,
     /// Minutes that the person's clock is east of UTC: "yesterday" is theirs.
     pub offset_min: i64,
-    /// The emotions of the question, label and confidence, as [`crate::EMOTIONS`] holds them for a memory.
+    /// The emotions of the question, label and confidence, as [`crate::EMOTIONS`] holds them for a memory; where it is
+    /// empty, the index reads them from the question (see [`Recall::labelled_by`]).
     pub emotions: BTreeMap<String, f32>,
 }
 
@@ -93,10 +97,28 @@ pub enum Place {
     Server(ServerOptions),
 }
 
+/// What was changed in the index, beyond new memories of notes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// What is remembered of a source: deleted in part or whole, corrected, or a message that came.
+    Source {
+        /// Whose.
+        user: UserId,
+        /// What it was made from.
+        kind: SourceKind,
+        /// Which of them.
+        source_id: String,
+    },
+    /// Everything of a person, for ever.
+    Erased(UserId),
+}
+
 /// The memory of everybody, each for themselves. Cloning it is cheap; the last clone closes the store.
 #[derive(Clone)]
 pub struct Recall {
     inner: Arc<Inner>,
+    labeller: Option<Arc<Labeller>>,
+    changes: broadcast::Sender<Changed>,
 }
 
 struct Inner {
@@ -165,7 +187,26 @@ impl Recall {
         };
         let inner = Arc::new(inner);
         inner.finish_moves().await?;
-        Ok(Self { inner })
+        Ok(Self { inner, labeller: None, changes: broadcast::Sender::new(CHANGES_MAX) })
+    }
+
+    /// Reads from now on what people wrote, and their questions, with `labeller`: importance and emotions count in the
+    /// score, and a memory carries its labels.
+    #[must_use]
+    pub fn labelled_by(self, labeller: Labeller) -> Self {
+        Self { labeller: Some(Arc::new(labeller)), ..self }
+    }
+
+    /// The version of the labels that memories get.
+    #[must_use]
+    pub fn labels_version(&self) -> Option<String> {
+        self.labeller.as_ref().map(|labeller| labeller.version())
+    }
+
+    /// What is changed from now on, once it is on disk.
+    #[must_use]
+    pub fn changes(&self) -> broadcast::Receiver<Changed> {
+        self.changes.subscribe()
     }
 
     /// Writes memories and returns when they are on disk. The same memory again changes nothing; a lower revision than
@@ -189,10 +230,15 @@ impl Recall {
     }
 
     async fn write(&self, memories: Vec<Memory>) -> Result<()> {
-        let memories = self.inner.not_cold(memories, |memory| memory).await?;
+        let mut memories = self.inner.not_cold(memories, |memory| memory).await?;
         if memories.is_empty() {
             return Ok(());
         }
+        if let Some(labeller) = &self.labeller {
+            labeller.label(&mut memories).await?;
+        }
+        let told = memories.iter().filter(|one| one.revision > 0 || one.source_kind == SourceKind::Chat);
+        let changed: Vec<Changed> = told.map(Changed::of).collect();
         let (meanings, model) = self.inner.meanings(&memories).await?;
         let inner = Arc::clone(&self.inner);
         let words = Arc::clone(&inner);
@@ -220,7 +266,14 @@ impl Recall {
             users.iter().for_each(|(user, memories)| inner.words.wrote(user, *memories));
             written
         })
-        .await
+        .await?;
+        changed.into_iter().for_each(|changed| self.tell(changed));
+        Ok(())
+    }
+
+    fn tell(&self, changed: Changed) {
+        // Nobody may be listening.
+        let _ = self.changes.send(changed);
     }
 
     /// Finds the person's memories that fit `query`, best first.
@@ -236,6 +289,12 @@ impl Recall {
         if options.k == 0 || options.k > LIMITS.hits_max {
             return Err(Error::invalid("k", format!("must be 1 to {}", LIMITS.hits_max)));
         }
+        let emotions = match &self.labeller {
+            Some(labeller) if options.emotions.is_empty() && options.stages.has(Stage::Emotion) => {
+                labeller.mood(&query).await?
+            }
+            _ => options.emotions.clone(),
+        };
         let asked = Asked::read(&query, options.as_of, options.offset_min);
         let narrow = options.stages.has(Stage::Depth) && options.k <= 10;
         let limit = if narrow { asked.depth(LIMITS.hits_max) } else { LIMITS.hits_max };
@@ -267,7 +326,7 @@ impl Recall {
                     .await?;
             }
         };
-        let candidates = found.into_iter().map(|one| candidate(one, &options.emotions)).collect();
+        let candidates = found.into_iter().map(|one| candidate(one, &emotions)).collect();
         let search = Search {
             asked: &asked,
             idf: &idf,
@@ -374,6 +433,7 @@ impl Recall {
     ) -> Result<()> {
         check_source_id(source_id)?;
         let (user, source, through) = (user.clone(), source_id.to_owned(), through.unwrap_or(u32::MAX));
+        let changed = Changed::Source { user: user.clone(), kind, source_id: source_id.to_owned() };
         let inner = Arc::clone(&self.inner);
         detached(async move {
             let _shared = inner.moving.read().await;
@@ -383,7 +443,9 @@ impl Recall {
             inner.words.forget(&user);
             hot.and(cold)
         })
-        .await
+        .await?;
+        self.tell(changed);
+        Ok(())
     }
 
     /// Leaves no byte of the person in any file of the index and returns when that is so. It rewrites the index, so it
@@ -392,6 +454,7 @@ impl Recall {
     /// # Errors
     /// [`Error::Engine`] or [`Error::Io`]: then it is not done; call it again.
     pub async fn erase_user(&self, user: &UserId) -> Result<()> {
+        let changed = Changed::Erased(user.clone());
         let (inner, user) = (Arc::clone(&self.inner), user.clone());
         detached(async move {
             inner.erase_cold(&user).await?;
@@ -400,7 +463,9 @@ impl Recall {
             // What was on its way to the cold index when the first was done.
             erased.and(inner.erase_cold(&user).await)
         })
-        .await
+        .await?;
+        self.tell(changed);
+        Ok(())
     }
 
     /// Rewrites the index without the bytes of what was deleted, and with a fresh log.
@@ -460,6 +525,13 @@ impl Recall {
             scrub_due: collections.scrub_due(),
             failed: live.failure(),
         })
+    }
+}
+
+impl Changed {
+    fn of(memory: &Memory) -> Self {
+        let (user, source_id) = (memory.user_id.clone(), memory.source_id.clone());
+        Self::Source { user, kind: memory.source_kind, source_id }
     }
 }
 

@@ -4,9 +4,9 @@
 //! In: texts. Out: an [`Understanding`] each: labels that hold, each with its probability, and how important the note
 //! is. A text is read in passages of whole sentences; a label holds where any passage says so. Each passage becomes
 //! numbers (words that speak for a label, told apart by what their clause says of them: denied, long past, somebody
-//! else's; and, with a model, the embeddings of the passage and of those of its clauses that tell of the writer and
-//! of now); a small trained head a label turns them into a probability. Without a model the same is done with the words
-//! alone.
+//! else's; and, with a model, its states at three depths of the passage and of those of its clauses that tell of the
+//! writer and of now); a small trained head a label turns them into a probability that holds as often as it says.
+//! Without a model the same is done with the words alone.
 //!
 //! The heads are trained and measured by `tests/recall/labels.rs`, on `data/notes-training.txt` and
 //! `data/notes-evaluation.txt`.
@@ -23,7 +23,9 @@ use serde::Serialize;
 pub use features::{ALL_N, WORDS_N};
 pub use heads::Heads;
 pub use label::{LABELS, LABELS_N, LabelKind, PerLabel, index};
+pub use scope::Standing;
 
+use self::features::{Passage, Said};
 use self::label::{MENTIONED, PRESENT};
 use crate::{Error, LIMITS, MiniLm, Result};
 
@@ -34,6 +36,31 @@ pub struct Label {
     pub label: &'static str,
     /// From 0 to 1.
     pub confidence: f32,
+    /// The bytes of the text that say so most clearly, whole sentences: from, and the first after.
+    pub span: [usize; 2],
+}
+
+/// A label that a text speaks of and that does not hold for the writer, now.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Aside {
+    /// Its kind.
+    pub kind: LabelKind,
+    /// Its name.
+    pub label: &'static str,
+    /// What is said of it.
+    pub scope: Standing,
+    /// That it does not hold, 0 to 1.
+    pub confidence: f32,
+    /// The bytes of the text that say so, whole sentences: from, and the first after.
+    pub span: [usize; 2],
+}
+
+impl Aside {
+    /// Whether the writer may mean it all the same: they ask about it, or tell of another time.
+    #[must_use]
+    pub fn asked(&self) -> bool {
+        matches!(self.scope, Standing::Past | Standing::Supposed)
+    }
 }
 
 /// What a note says. Each list is in falling order of confidence.
@@ -51,6 +78,8 @@ pub struct Understanding {
     pub place: Vec<Label>,
     /// What the writer feels.
     pub emotions: Vec<Label>,
+    /// What is spoken of and denied, long past, another's, or only supposed.
+    pub asides: Vec<Aside>,
     /// How much it is worth remembering, from 0 to 1.
     pub importance: f32,
     /// The probability of every label, whether it holds or not.
@@ -123,13 +152,13 @@ impl Understander {
             let (len, max) = (text.len(), LIMITS.text_bytes_max);
             return Err(Error::invalid("text", format!("has {len} bytes; at most {max} are read at a time")));
         }
-        let passages: Vec<Vec<String>> = texts.iter().map(|text| features::passages(text)).collect();
-        let flat: Vec<&str> = passages.iter().flatten().map(String::as_str).collect();
-        let mut numbers = self.numbers(&flat).await?.into_iter();
+        let passages: Vec<Vec<Passage>> = texts.iter().map(|text| features::passages(text)).collect();
+        let flat: Vec<&str> = passages.iter().flatten().map(|passage| passage.text.as_str()).collect();
+        let mut read = self.read(&flat).await?.into_iter();
         let version = self.version();
         let understood = texts.iter().zip(&passages).map(|(text, passages)| {
-            let rows: Vec<Vec<f32>> = numbers.by_ref().take(passages.len()).collect();
-            self.decide(text, &rows, &version)
+            let read: Vec<(&Passage, Said)> = passages.iter().zip(read.by_ref()).collect();
+            self.decide(text, &read, &version)
         });
         Ok(understood.collect())
     }
@@ -140,23 +169,26 @@ impl Understander {
     /// # Errors
     /// [`Error::Embed`] when the model fails.
     pub async fn numbers(&self, passages: &[&str]) -> Result<Vec<Vec<f32>>> {
-        let said: Vec<features::Said> =
+        Ok(self.read(passages).await?.into_iter().map(|said| said.numbers).collect())
+    }
+
+    /// What each passage says, with the numbers of all there is to read with.
+    async fn read(&self, passages: &[&str]) -> Result<Vec<Said>> {
+        let mut said: Vec<Said> =
             passages.iter().map(|passage| features::said(passage, &self.lexicon)).collect();
-        let Some(model) = &self.model else {
-            return Ok(said.into_iter().map(|said| said.numbers).collect());
-        };
+        let Some(model) = &self.model else { return Ok(said) };
         let lives = || said.iter().map(|said| said.live.as_str()).filter(|live| !live.is_empty());
         let texts: Vec<String> = passages.iter().copied().chain(lives()).map(str::to_owned).collect();
         let mut vectors = Vec::with_capacity(texts.len());
         for batch in texts.chunks(LIMITS.upsert_memories_max) {
-            vectors.extend(model.embed(batch.to_vec()).await?);
+            vectors.extend(model.states(batch.to_vec()).await?);
         }
         let mut live = vectors.split_off(passages.len()).into_iter();
-        let joined = said.iter().zip(&vectors).map(|(said, whole)| {
+        for (said, whole) in said.iter_mut().zip(&vectors) {
             let live = if said.live.is_empty() { None } else { live.next() };
-            features::joined(&said.numbers, whole, live.as_deref())
-        });
-        Ok(joined.collect())
+            said.numbers = features::joined(&said.numbers, whole, live.as_deref());
+        }
+        Ok(said)
     }
 
     /// Which labels any word of a text speaks for, whatever is said of it: the plain keyword list that the heads are
@@ -168,26 +200,30 @@ impl Understander {
         self.lexicon.spotted(&words)
     }
 
-    fn decide(&self, text: &str, passages: &[Vec<f32>], version: &str) -> Understanding {
+    fn decide(&self, text: &str, passages: &[(&Passage, Said)], version: &str) -> Understanding {
         let mut confidence = [0.0_f32; LABELS_N];
-        for passage in passages {
-            for (slot, p) in confidence.iter_mut().zip(self.heads.probabilities(passage)) {
-                *slot = slot.max(p);
+        let mut spans = [[0, text.len()]; LABELS_N];
+        for (passage, said) in passages {
+            let probabilities = self.heads.probabilities(&said.numbers);
+            for ((best, span), p) in confidence.iter_mut().zip(&mut spans).zip(probabilities) {
+                if p > *best {
+                    (*best, *span) = (p, [passage.bytes.start, passage.bytes.end]);
+                }
             }
         }
-        let width = passages.first().map_or(WORDS_N, Vec::len);
+        let width = passages.first().map_or(WORDS_N, |(_, said)| said.numbers.len());
         let holds = held(&confidence, self.heads.thresholds(width));
+        let all = || LABELS.iter().zip(confidence).zip(spans).zip(holds);
         let of = |wanted: LabelKind| {
-            let all = LABELS.iter().zip(confidence).zip(holds);
-            let held = all.filter(|(((kind, _), _), holds)| *kind == wanted && *holds);
+            let held = all().filter(|((((kind, _), _), _), holds)| *kind == wanted && *holds);
             let mut labels: Vec<Label> =
-                held.map(|(((_, label), confidence), _)| Label { label, confidence }).collect();
+                held.map(|((((_, label), confidence), span), _)| Label { label, confidence, span }).collect();
             labels.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
             labels
         };
         let craving = of(LabelKind::Craving).into_iter().next().unwrap_or_else(|| {
             let some = confidence.iter().take(2).copied().fold(0.0, f32::max);
-            Label { label: NONE, confidence: 1.0 - some }
+            Label { label: NONE, confidence: 1.0 - some, span: [0, text.len()] }
         });
         Understanding {
             craving,
@@ -196,11 +232,33 @@ impl Understander {
             company: of(LabelKind::Company),
             place: of(LabelKind::Place),
             emotions: of(LabelKind::Emotion),
+            asides: asides(passages, &confidence, &holds),
             importance: importance::importance(text, &confidence),
             confidence,
             model_version: version.to_owned(),
         }
     }
+}
+
+/// What the passages speak of and what does not hold, each label once, as it is said first. That a craving is talked
+/// about is no aside, for it says nothing against one.
+fn asides(passages: &[(&Passage, Said)], confidence: &PerLabel<f32>, holds: &PerLabel<bool>) -> Vec<Aside> {
+    let mut seen = *holds;
+    let mut asides = Vec::new();
+    for (passage, said) in passages {
+        for (at, scope) in &said.dead {
+            let (Some((kind, label)), Some(seen), Some(p)) =
+                (LABELS.get(*at), seen.get_mut(*at), confidence.get(*at))
+            else {
+                continue;
+            };
+            if !std::mem::replace(seen, true) && *at != MENTIONED {
+                let span = [passage.bytes.start, passage.bytes.end];
+                asides.push(Aside { kind: *kind, label, scope: *scope, confidence: 1.0 - p, span });
+            }
+        }
+    }
+    asides
 }
 
 /// Which labels hold: those at or above their threshold, but of `present` and `mentioned` only the further above,
@@ -259,6 +317,12 @@ mod tests {
         let json = serde_json::to_value(first).unwrap();
         assert_eq!(json["confidence"].as_object().unwrap().len(), LABELS_N);
         assert_eq!((understood[1].craving.label, understood[1].labels().count()), ("none", 0));
+        let aside = "I had tea. My sister is so sad, I am not anxious.".to_owned();
+        let read = reader.understand(std::slice::from_ref(&aside)).await.unwrap().remove(0);
+        let scopes: Vec<_> = read.asides.iter().map(|aside| (aside.label, aside.scope)).collect();
+        assert!(scopes.contains(&("sad", Standing::Other)), "{scopes:?}");
+        assert!(scopes.contains(&("anxious", Standing::Denied)), "{scopes:?}");
+        assert!(read.asides.iter().all(|one| aside.get(one.span[0]..one.span[1]).is_some()));
         let long = vec!["x".repeat(LIMITS.text_bytes_max + 1)];
         assert!(matches!(reader.understand(&long).await, Err(Error::Invalid { .. })));
     }

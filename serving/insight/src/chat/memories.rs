@@ -243,6 +243,19 @@ impl Memories {
         }
     }
 
+    /// A page of the messages of everybody after a place, oldest first, each with its place, its person and the source of
+    /// its memory; empty after the last.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn messages(&self, after: i64) -> Result<Vec<(i64, UserId, String)>> {
+        let page = self.conversations.all_turns(after).await?;
+        let message = |(place, user, conversation, turn): (i64, UserId, Uuid, store::Turn)| {
+            (place, user, store::source(conversation, turn.turn))
+        };
+        Ok(page.into_iter().map(message).collect())
+    }
+
     /// Writes memories where the index is open.
     pub(super) async fn remember(&self, memories: Vec<Memory>) -> Result<()> {
         if let Some(recall) = &self.recall {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails so")]
 
 mod daily_now;
+mod labels;
 mod session;
 mod support;
 mod views;

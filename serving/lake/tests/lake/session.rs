@@ -8,7 +8,7 @@ use arrow::{
 };
 use crave_flow::Program;
 use crave_lake::{Bounds, Error, Kind, Lake, Query, Scope, to_json_rows};
-use crave_schemas::UserId;
+use crave_schemas::{UserId, note_labels_schema};
 use crave_tables::{Table, Tables};
 use datafusion::{
     common::ScalarValue,
@@ -53,6 +53,7 @@ async fn home(bounds: Bounds) -> (TempDir, Lake) {
     open(&tables, "events", include_str!("../../../../sql/jobs/events.sql")).await;
     open(&tables, "corrections", include_str!("../../../../sql/jobs/corrections.sql")).await;
     open(&tables, "daily_parts", include_str!("../../../../sql/jobs/daily_parts.sql")).await;
+    tables.open_kept("note_labels", &note_labels_schema()).await.unwrap();
     let cravings = open(&tables, "cravings", include_str!("../../../../sql/jobs/cravings.sql")).await;
     let text = |values: [&str; 3]| values.map(str::to_owned).to_vec();
     let named = [
@@ -113,6 +114,8 @@ async fn a_person_sees_their_own_rows_whatever_they_ask() {
         "events",
         "events_current",
         "features",
+        "note_labels",
+        "note_labels_current",
         "trends",
     ];
     assert_eq!(names, expected);

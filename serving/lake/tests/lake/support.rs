@@ -126,7 +126,7 @@ impl Jobs {
     }
 }
 
-fn session() -> SessionContext {
+pub(crate) fn session() -> SessionContext {
     let config = SessionConfig::new()
         .with_target_partitions(1)
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
@@ -150,7 +150,7 @@ async fn concat(frame: DataFrame) -> RecordBatch {
     arrow::compute::concat_batches(&schema, &batches).unwrap()
 }
 
-fn register(session: &SessionContext, name: &str, batch: RecordBatch) {
+pub(crate) fn register(session: &SessionContext, name: &str, batch: RecordBatch) {
     let table = MemTable::try_new(batch.schema(), vec![vec![batch]]).unwrap();
     session.register_table(name, Arc::new(table)).unwrap();
 }

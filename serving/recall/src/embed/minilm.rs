@@ -19,13 +19,17 @@ use candle_transformers::models::bert::Config;
 use tokenizers::{Encoding, Tokenizer, TruncationParams};
 use tokio::sync::Semaphore;
 
-use self::encoder::Encoder;
+use self::encoder::{Encoder, STATES};
 use super::{Embedder, Model};
 use crate::models::{CONFIG, TOKENIZER, WEIGHTS};
 use crate::{Error, LIMITS, Result};
 
 /// Numbers in an embedding.
 pub const DIMENSION: usize = 384;
+/// Numbers that [`MiniLm::states`] gives a text.
+pub const STATES_N: usize = STATES * DIMENSION;
+/// What a batch is made into.
+type Of = fn(&Loaded, &[&Encoding]) -> Result<Vec<Vec<f32>>>;
 /// Tokens of a text that are read; the model was trained with so many, the rest is cut off.
 const TOKENS_MAX: usize = 256;
 /// Tokens in one forward pass: enough to fill the matrix products, few enough that a question does not wait long.
@@ -102,6 +106,19 @@ impl MiniLm {
     /// # Errors
     /// [`Error::Invalid`] for more texts than an upsert may have, [`Error::Embed`] when the model fails.
     pub async fn embed(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>> {
+        self.batched(texts, Loaded::forward).await
+    }
+
+    /// What the model knows of `texts` at its start, half-way and at its end: [`STATES_N`] numbers each, three unit
+    /// vectors, of which the last is that of [`Self::embed`].
+    ///
+    /// # Errors
+    /// As [`Self::embed`].
+    pub async fn states(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>> {
+        self.batched(texts, Loaded::states).await
+    }
+
+    async fn batched(&self, texts: Vec<String>, of: Of) -> Result<Vec<Vec<f32>>> {
         if texts.len() > LIMITS.upsert_memories_max {
             let max = LIMITS.upsert_memories_max;
             return Err(Error::invalid("texts", format!("may be at most {max} at a time")));
@@ -118,7 +135,7 @@ impl MiniLm {
             let embedded = self
                 .on_a_blocking_thread(move |loaded| {
                     let batch: Vec<&Encoding> = picked.iter().filter_map(|at| all.get(*at)).collect();
-                    loaded.forward(&batch)
+                    of(loaded, &batch)
                 })
                 .await?;
             drop(permit);
@@ -185,6 +202,11 @@ impl Loaded {
     fn forward(&self, batch: &[&Encoding]) -> Result<Vec<Vec<f32>>> {
         let ids: Vec<&[u32]> = batch.iter().map(|encoding| encoding.get_ids()).collect();
         self.model.embed(&ids).map_err(|error| Error::Embed(error.to_string()))
+    }
+
+    fn states(&self, batch: &[&Encoding]) -> Result<Vec<Vec<f32>>> {
+        let ids: Vec<&[u32]> = batch.iter().map(|encoding| encoding.get_ids()).collect();
+        self.model.states(&ids).map_err(|error| Error::Embed(error.to_string()))
     }
 }
 

@@ -5,8 +5,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::features::{ALL_N, WORDS_N};
 use super::label::{LABELS_N, PerLabel};
+use super::lexicon::LISTS;
 use crate::{Error, Result};
 
+/// Raised whenever the code reads a text otherwise with the same heads and lists.
+const CODE_VERSION: u32 = 2;
 /// The trained heads, compiled in.
 const TRAINED: &[u8] = include_bytes!("heads.safetensors");
 
@@ -37,7 +40,7 @@ impl Heads {
     }
 
     /// Heads from a safetensors file with `model.*` and `words.*`: `weights` `[41, numbers]`, `bias` `[41]` and
-    /// `thresholds` `[41]`, all f32.
+    /// `thresholds` `[41]`, of any float type.
     ///
     /// # Errors
     /// [`Error::Labels`] when a tensor is missing or has another shape.
@@ -60,11 +63,13 @@ impl Heads {
             let thresholds = thresholds.ok_or_else(|| Error::Labels(format!("{name} has another shape")))?;
             Ok(Head { weights, bias, thresholds })
         };
-        let version = format!("labels-{}", hex::encode(Sha256::digest(bytes).get(..4).unwrap_or_default()));
+        let digest = Sha256::new().chain_update(bytes).chain_update(LISTS).finalize();
+        let hash = hex::encode(digest.get(..4).unwrap_or_default());
+        let version = format!("labels-{CODE_VERSION}-{hash}");
         Ok(Self { with_model: head("model", ALL_N)?, words_alone: head("words", WORDS_N)?, version })
     }
 
-    /// Changes whenever the heads do.
+    /// Changes whenever the heads, the word lists or [`CODE_VERSION`] do.
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version

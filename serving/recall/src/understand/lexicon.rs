@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::label::{LABELS_N, index};
 
 /// The lists, compiled in.
-const LISTS: &str = include_str!("lexicon.txt");
+pub(super) const LISTS: &str = include_str!("lexicon.txt");
 
 /// Entries by their first word.
 #[derive(Debug)]

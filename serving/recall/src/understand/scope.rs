@@ -3,6 +3,8 @@
 //! Rules in the manner of NegEx (Chapman et al., 2001, *A simple algorithm for identifying negated findings*): a
 //! trigger word reaches over the words that follow it in its clause.
 
+use serde::Serialize;
+
 /// Words that a denial reaches.
 const NEGATION_REACH: usize = 6;
 
@@ -137,6 +139,33 @@ const SELF: &[&str] =
     &["i", "i'm", "i've", "i'd", "i'll", "me", "im", "my", "we", "we're", "us", "myself", "mine"];
 const SUPPOSED: &[&str] = &["if", "would", "might", "maybe", "could", "does", "is", "how", "can"];
 
+/// Why a word that speaks for a label does not speak for the writer and for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// "Not stressed."
+    Denied,
+    /// "I used to be anxious."
+    Past,
+    /// "My sister is sad."
+    Other,
+    /// "If I were bored."
+    Supposed,
+}
+
+impl Standing {
+    /// Its name in JSON and tables.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Denied => "denied",
+            Self::Past => "past",
+            Self::Other => "other",
+            Self::Supposed => "supposed",
+        }
+    }
+}
+
 /// What holds for the words of a clause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Scope {
@@ -175,7 +204,19 @@ impl Scope {
         }
     }
 
-    pub(super) fn denies(&self, at: usize) -> bool {
+    /// Why the word at `at` does not hold, if it doesn't; what others feel or what is supposed says nothing of the writer
+    /// where it is `personal`.
+    pub(super) fn standing(&self, at: usize, personal: bool) -> Option<Standing> {
+        match self {
+            _ if self.denies(at) => Some(Standing::Denied),
+            Self { past: true, .. } => Some(Standing::Past),
+            Self { other: true, .. } if personal => Some(Standing::Other),
+            Self { supposed: true, .. } if personal => Some(Standing::Supposed),
+            _ => None,
+        }
+    }
+
+    fn denies(&self, at: usize) -> bool {
         self.denied.is_some_and(|(from, to)| (from..to).contains(&at))
     }
 
@@ -193,9 +234,17 @@ fn has(line: &str, phrase: &str) -> bool {
     })
 }
 
-/// The clauses of a text, in lower case: cut at punctuation and before "but".
+/// Words with which the writer comes in again: "my boss shouts and I want to smoke".
+const TURNS: &[&str] = &["and", "so", "because", "while"];
+
+/// The clauses of a text, in lower case: cut at punctuation, before "but", and where the writer becomes the subject.
 pub(super) fn clauses(text: &str) -> Vec<String> {
-    let text = text.to_lowercase().replace(['’', '‘'], "'").replace(" but ", ", but ");
+    let mut text = text.to_lowercase().replace(['’', '‘'], "'").replace(" but ", ", but ");
+    for turn in TURNS {
+        for own in ["i ", "i'"] {
+            text = text.replace(&format!(" {turn} {own}"), &format!(", {turn} {own}"));
+        }
+    }
     text.split([',', '.', ';', ':', '!', '?', '\n', '—', '–', '(', ')', '…'])
         .map(|clause| {
             let words = clause.split(|c: char| !(c.is_alphanumeric() || c == '\'' || c == '-'));
@@ -229,6 +278,7 @@ mod tests {
     fn texts_are_cut_into_clauses() {
         assert_eq!(clauses("Not sad, just Tired. OK?"), ["not sad", "just tired", "ok"]);
         assert_eq!(clauses("I’m full but want cake…"), ["i'm full", "but want cake"]);
+        assert_eq!(clauses("She sings and I'm sad"), ["she sings", "and i'm sad"]);
         assert_eq!(clauses(" ,;. "), [""; 0]);
     }
 }

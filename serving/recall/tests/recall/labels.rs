@@ -62,8 +62,8 @@ async fn notes_are_understood_far_better_than_by_a_keyword_list() {
     assert!(words.macro_f1() > keywords.macro_f1());
 }
 
-/// What the heads must keep beside the keyword list (1.31 was measured); issue 4 aims at 1.4.
-const RATIO_MIN: f64 = 1.28;
+/// What the heads must keep beside the keyword list (1.6 was measured).
+const RATIO_MIN: f64 = 1.4;
 
 #[test]
 fn evaluation_and_training_notes_are_apart() {
@@ -99,7 +99,7 @@ async fn regularisation_by_cross_validation() {
     for (name, model) in [("model", Some(model().await)), ("words", None)] {
         let reader = Understander::with(model, train::none());
         let numbers = reader.numbers(&texts).await.unwrap();
-        for decay in [0.0005, 0.001, 0.002, 0.004] {
+        for decay in [0.001, 0.002, 0.004] {
             let f1 = train::validated(&numbers, &training, decay);
             println!("{name}: decay {decay}: macro-F1 {f1:.3}");
         }

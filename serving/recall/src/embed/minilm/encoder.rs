@@ -13,6 +13,11 @@ use super::ops::{AddNorm, Attention, Bias, BiasGelu, Norm, Softmax, norm_rows};
 /// Tokens from which on attention is two matrix products a text; below, a loop is faster.
 const LONG_TOKENS: usize = 96;
 
+/// Layers of the lower part, whose states tell how something was said.
+const LOWER_LAYERS: usize = 4;
+/// Vectors that [`Encoder::states`] gives a text.
+pub(super) const STATES: usize = 3;
+
 /// The encoder, loaded.
 pub(super) struct Encoder {
     /// `[vocabulary, hidden]`, `[positions, hidden]` with the first token type added.
@@ -89,21 +94,38 @@ impl Encoder {
     /// The mean of the last layer's vectors of each text's tokens, scaled to length 1. Ids out of the vocabulary and
     /// tokens beyond the last position are an error of candle.
     pub(super) fn embed(&self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
+        self.pooled(texts, &[self.layers.len()])
+    }
+
+    /// [`STATES`] such means a text, side by side: before the first layer, after [`LOWER_LAYERS`], and after the last.
+    /// The last layer says what a text is about; the words themselves, and how it was said, stand out lower down
+    /// (Jawahar, Sagot, Seddah, *What Does BERT Learn about the Structure of Language?*, ACL 2019).
+    pub(super) fn states(&self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
+        let last = self.layers.len();
+        self.pooled(texts, &[0, LOWER_LAYERS.min(last), last])
+    }
+
+    /// The means after each number of layers in `depths`, which ascends.
+    fn pooled(&self, texts: &[&[u32]], depths: &[usize]) -> Result<Vec<Vec<f32>>> {
         let lengths: Vec<usize> = texts.iter().map(|ids| ids.len()).collect();
         if lengths.iter().all(|length| *length == 0) {
-            return Ok(vec![vec![0.0; self.hidden]; texts.len()]);
+            return Ok(vec![vec![0.0; self.hidden * depths.len()]; texts.len()]);
         }
+        let mut vectors = vec![Vec::with_capacity(self.hidden * depths.len()); texts.len()];
         let mut tokens = self.tokens(texts)?;
-        for layer in &self.layers {
-            tokens = self.layer(layer, tokens, &lengths)?;
-        }
-        let rows: Vec<f32> = tokens.flatten_all()?.to_vec1()?;
-        let mut rest = rows.as_slice();
-        let mut vectors = Vec::with_capacity(texts.len());
-        for length in lengths {
-            let (own, after) = rest.split_at_checked(length * self.hidden).unwrap_or((rest, &[]));
-            vectors.push(mean(own, self.hidden));
-            rest = after;
+        for done in 0..=self.layers.len() {
+            for _ in depths.iter().filter(|depth| **depth == done) {
+                let rows: Vec<f32> = tokens.flatten_all()?.to_vec1()?;
+                let mut rest = rows.as_slice();
+                for (vector, length) in vectors.iter_mut().zip(&lengths) {
+                    let (own, after) = rest.split_at_checked(length * self.hidden).unwrap_or((rest, &[]));
+                    vector.extend(mean(own, self.hidden));
+                    rest = after;
+                }
+            }
+            if let Some(layer) = self.layers.get(done) {
+                tokens = self.layer(layer, tokens, &lengths)?;
+            }
         }
         Ok(vectors)
     }
