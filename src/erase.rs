@@ -197,7 +197,7 @@ async fn erase(home: &Home, config: &Config, user: &UserId) -> anyhow::Result<Re
     receipt.add("citations; answers with what was thought of them", citations)?;
 
     if home.memories().exists() {
-        let recall = open_memories(home).await?;
+        let recall = open_memories(home, &config.recall, &accounts).await?;
         let memories = u64::try_from(recall.count(user).await?).unwrap_or(u64::MAX);
         recall.erase_user(user).await?;
         receipt.add("index of memories, rewritten without the person", memories)?;
