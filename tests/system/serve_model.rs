@@ -3,7 +3,6 @@
 use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::Command,
     sync::Arc,
     time::Duration,
 };
@@ -12,12 +11,10 @@ use crave_lora::Module;
 use serde_json::{Value, json};
 
 use crate::{
-    support::{Server, binary, crave},
+    support::{Server, binary, crave, python},
     tiny,
 };
 
-/// OpenAI's client for Python.
-const CLIENT: &str = "openai==3.57.0";
 const OPERATOR: &str = "the operator's key, long enough";
 
 /// A folder with the tiny base and where adapters may be taken from.
@@ -77,27 +74,6 @@ fn chat(model: &str, max_tokens: usize) -> Value {
             "messages": [{ "role": "user", "content": "the sea in the evening" }] })
 }
 
-/// Installs the client once, beside the other things that tests fetch; where pip cannot, the test says so and fails.
-fn python_with_client() -> (String, PathBuf) {
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"), PathBuf::from);
-    let target = cache.join("crave-wave/python").join(CLIENT.replace("==", "-"));
-    if !target.join("openai").is_dir() {
-        let part = target.with_extension(format!("part-{}", std::process::id()));
-        let pip = Command::new("python3")
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"])
-            .args([part.as_os_str(), CLIENT.as_ref()])
-            .output();
-        let pip = pip.expect("python3 is needed for this test: run `make setup`");
-        let why = String::from_utf8_lossy(&pip.stderr);
-        assert!(pip.status.success(), "pip cannot install {CLIENT}, which this test needs: {why}");
-        // Another run may have been first.
-        let _ = std::fs::rename(&part, &target);
-        let _ = std::fs::remove_dir_all(&part);
-    }
-    ("python3".to_owned(), target)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn openais_client_passes_a_session() {
     let world = World::new();
@@ -112,20 +88,12 @@ async fn openais_client_passes_a_session() {
     std::fs::write(&keys, lines).unwrap();
     let server = world.serve(&["--keys", keys.to_str().unwrap()], Some(OPERATOR));
 
-    let (python, packages) = python_with_client();
-    let (url, script) =
-        (server.url.clone(), Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/system/openai_session.py"));
+    let url = server.url.clone();
     let session = tokio::task::spawn_blocking(move || {
-        let mut session = Command::new(python);
-        session
-            .arg(script)
-            .args([url.as_str(), "ada's key", "bob's key", "ada-coach"])
-            .env("PYTHONPATH", packages);
-        session.output().unwrap()
+        let client = python::package(python::OPENAI);
+        python::run("openai_session.py", &client, &[&url, "ada's key", "bob's key", "ada-coach"])
     });
-    let session = session.await.unwrap();
-    assert!(session.status.success(), "{}", String::from_utf8_lossy(&session.stderr));
-    let seen: Value = serde_json::from_slice(&session.stdout).unwrap();
+    let seen = session.await.unwrap();
     assert_eq!(seen["models"], json!(["ada-coach", "tiny"]));
     assert_eq!(seen["parents"], json!({ "ada-coach": "tiny", "tiny": null }));
     assert_eq!(seen["bobs_models"], json!(["tiny"]));
