@@ -5,7 +5,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use crave_api::Accounts;
 use crave_recall::{
-    ColdOptions, Consent, Embedder, Embedders, MiniLm, OpenAi, Place, Recall, Understander, labelled::Labeller, models,
+    ColdOptions, Consent, Embedder, Embedders, MiniLm, OpenAi, Place, Recall, Understander,
+    labelled::Labeller, models,
 };
 use crave_schemas::UserId;
 

@@ -378,6 +378,7 @@ fn changes(record: &[u8]) -> Option<Change> {
 #[cfg(test)]
 mod tests {
     use crave_connect::log::{LocalLog, LocalOptions, Record};
+    use crave_recall::{Understander, labelled::Labeller};
     use crave_schemas::SystemClock;
     use crave_tables::Tables;
     use datafusion::{

@@ -29,8 +29,8 @@ mod store;
 
 pub use answer::{Answer, Citation, DISCLAIMER, Detail, DetailRow, Resource, Sentence, Status};
 pub use chat::{
-    Chats, Completion, Conversation, Conversations, Item, Memories, Passage, Recalled, Recollection, Reply, Said,
-    Speaker, Telling, Told, Turn, UserFact,
+    Chats, Completion, Conversation, Conversations, Item, Memories, Passage, Recalled, Recollection, Reply,
+    Said, Speaker, Telling, Told, Turn, UserFact,
 };
 pub use compose::{Note, compose};
 pub use engine::{Insights, QUESTION_CHARS_MAX};

@@ -97,7 +97,7 @@ pub enum Query {
 
 impl Query {
     /// Every query.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Summary,
         Self::Heatmap,
         Self::Triggers,

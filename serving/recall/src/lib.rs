@@ -75,7 +75,8 @@ pub mod words;
 
 pub use cold::ColdOptions;
 pub use embed::{
-    Consent, DIMENSION, DIMENSION_MAX, Embedder, Embedders, Key, MiniLm, Model, OpenAi, OpenAiOptions, STATES_N, Usage,
+    Consent, DIMENSION, DIMENSION_MAX, Embedder, Embedders, Key, MiniLm, Model, OpenAi, OpenAiOptions,
+    STATES_N, Usage,
 };
 pub use error::{Error, ErrorKind};
 pub use memory::{

@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use crave_schemas::UserId;
-use serde::{Deserialize, Serialize};use tokio::sync::broadcast;
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
 
 use crate::asked::{Asked, asks, tells_time};
 use crate::candidates::{Found, Sources, Wanted, WordCounts, candidates, off_thread, tag};
