@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     fn told(messages: &[&str]) -> Vec<Told> {
-        let speaker = |text: &str| match text.as_bytes().first() {
+        let speaker = |text: &str| match text.trim_start().as_bytes().first() {
             Some(b'u') => Speaker::Person,
             Some(b'a') => Speaker::Assistant,
             _ => Speaker::System,
