@@ -143,7 +143,8 @@ pub(crate) async fn run_pending(home: &Home, config: &Config) -> anyhow::Result<
     for (id, user) in pending {
         let mut receipt = erase(home, config, &user).await?;
         // Looked for before it is noted that it is done, for the request itself names the person.
-        receipt.searched = scan::search(home.path(), user.as_str(), &home.erasures())?;
+        receipt.searched =
+            scan::search(home.path(), user.as_str(), &home.erasures()).context("searching the home")?;
         erasures.done(id, &json!(receipt), SystemClock.now()).await?;
         tracing::info!(%id, "erased");
     }
@@ -171,16 +172,18 @@ async fn erase(home: &Home, config: &Config, user: &UserId) -> anyhow::Result<Re
     let (folder, theirs) = (home.log(), user.clone());
     let options =
         LocalOptions { partitions: config.log.partitions, disk_bytes_max: config.log.disk_max.as_u64() };
-    let log = tokio::task::spawn_blocking(move || LocalLog::erase(&folder, options, &theirs)).await??;
+    let log = tokio::task::spawn_blocking(move || LocalLog::erase(&folder, options, &theirs)).await?;
+    let log = log.context("erasing in the event log")?;
     receipt.add("event log: inbox, events, dead letters, memories", log.records)?;
     receipt.add("event log: ids, kept as erased without their content", log.ids)?;
 
     let programs = job_programs(home, config).await?;
-    let state =
-        CheckpointStore::local(home.checkpoints())?.erase(&programs, "user_id", user.as_str()).await?;
+    let state = CheckpointStore::local(home.checkpoints())?.erase(&programs, "user_id", user.as_str()).await;
+    let state = state.context("erasing in the checkpoints")?;
     receipt.add("checkpoints: state of open windows, late keys, staged rows", state.rows)?;
 
-    for (name, table) in crave_tables::erase(&home.lake(), user).await? {
+    let tables = crave_tables::erase(&home.lake(), user).await.context("erasing in the tables")?;
+    for (name, table) in tables {
         receipt.add(&format!("table {name}: rows of the person"), table.rows)?;
         receipt.add(&format!("table {name}: files of its past"), table.files)?;
     }
@@ -190,7 +193,10 @@ async fn erase(home: &Home, config: &Config, user: &UserId) -> anyhow::Result<Re
 
     let pdf = PdfProgram::new(std::env::current_exe()?, vec!["extract-pdf".to_owned()]);
     let documents = Documents::open(&home.documents()?, pdf).await?;
-    receipt.add("documents: originals, texts, entries", documents.erase(user).await?)?;
+    receipt.add(
+        "documents: originals, texts, entries",
+        documents.erase(user).await.context("erasing the documents")?,
+    )?;
     Conversations::open(&home.conversations()).await?.erase(user).await?;
     receipt.add("conversations, facts, summaries, corrections of memories", None::<u64>)?;
     let citations = Citations::open(&home.insights()).await?.erase(user).await?;
@@ -199,7 +205,7 @@ async fn erase(home: &Home, config: &Config, user: &UserId) -> anyhow::Result<Re
     if home.memories().exists() {
         let recall = open_memories(home, &config.recall, &accounts).await?;
         let memories = u64::try_from(recall.count(user).await?).unwrap_or(u64::MAX);
-        recall.erase_user(user).await?;
+        recall.erase_user(user).await.context("erasing in the memories")?;
         receipt.add("index of memories, rewritten without the person", memories)?;
     }
     receipt.not_covered.extend(NOT_COVERED.map(str::to_owned));

@@ -1,7 +1,12 @@
 //! Searches all files of a home for a text as it is written: a last look that trusts no store.
 
-use std::{fs, io::Read as _, path::Path};
+use std::{
+    fs,
+    io::{self, Read as _},
+    path::Path,
+};
 
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 /// Shorter texts are in any file by chance.
@@ -27,13 +32,13 @@ pub(crate) fn search(folder: &Path, text: &str, without: &Path) -> anyhow::Resul
     let skipped = without.to_string_lossy().into_owned();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
-        for entry in fs::read_dir(next)? {
+        for entry in fs::read_dir(&next).with_context(|| format!("listing {}", next.display()))? {
             let entry = entry?;
             let (kind, path) = (entry.file_type()?, entry.path());
             if kind.is_dir() {
                 folders.push(path);
             } else if kind.is_file() && !path.to_string_lossy().starts_with(&skipped) {
-                let (bytes, found) = holds(&path, text.as_bytes())?;
+                let Some((bytes, found)) = holds(&path, text.as_bytes())? else { continue };
                 searched.files += 1;
                 searched.bytes += bytes;
                 if let Some(with_id) = searched.with_id.as_mut().filter(|_| found) {
@@ -46,15 +51,20 @@ pub(crate) fn search(folder: &Path, text: &str, without: &Path) -> anyhow::Resul
     Ok(searched)
 }
 
-/// The length of a file, and whether it holds the text.
-fn holds(path: &Path, text: &[u8]) -> anyhow::Result<(u64, bool)> {
-    let mut file = fs::File::open(path)?;
+/// The length of a file, and whether it holds the text; `None` once it is gone, as a database's log is when its last
+/// reader closes it.
+fn holds(path: &Path, text: &[u8]) -> anyhow::Result<Option<(u64, bool)>> {
+    let mut file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+    };
     let (mut window, mut step) = (Vec::new(), vec![0; STEP_BYTES]);
     let (mut bytes, mut found) = (0, false);
     loop {
         let read = file.read(&mut step)?;
         if read == 0 {
-            return Ok((bytes, found));
+            return Ok(Some((bytes, found)));
         }
         bytes += read as u64;
         window.extend_from_slice(&step[..read]);

@@ -58,8 +58,7 @@ async fn a_document_is_kept_read_by_span_and_deleted() {
     server.until(Duration::from_secs(20), indexed).await;
     let (_, talk) = server.post(&ada, "/v1/conversations", &json!({})).await;
     let said = format!("/v1/conversations/{}/messages", talk["id"].as_str().unwrap());
-    let (_, reply) =
-        server.post(&ada, &said, &json!({ "text": "What did my diary say of zimtsterne?" })).await;
+    let (_, reply) = server.post(&ada, &said, &json!({ "text": "Who ate the zimtsterne on Sunday?" })).await;
     let passage = &reply["recalled"][0]["passage"];
     assert_eq!((&passage["document"], &passage["name"]), (&kept["id"], &json!("diary.md")), "{reply}");
     let span = format!(

@@ -23,6 +23,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::cravings::rows;
+use super::event_status::waits;
 use crate::{App, accounts::Caller, error::ApiError};
 
 /// How long an answer waits for the event to be admitted.
@@ -76,7 +77,7 @@ pub(super) async fn patch(
         if app.observer.is_stored(partition, entry.offset) {
             return Err(unknown());
         }
-        return Err(ApiError::unavailable("this craving is not in the tables yet; send this again", 1));
+        return Err(not_yet());
     };
     let wanted = merged(&current, &change, now)?;
     let same = wanted.payload == current.payload
@@ -150,7 +151,11 @@ enum Target {
 
 async fn target(app: &App, user: &UserId, id: EventId) -> Result<Target, ApiError> {
     let Some(entry) = app.log.lookup(&[IdKey::new(user, id)])?.into_iter().next().flatten() else {
-        return Ok(Target::Unknown);
+        let partition = partition_of(user.as_str(), app.log.partitions());
+        return match waits(app, partition, id).await? {
+            true => Err(not_yet()),
+            false => Ok(Target::Unknown),
+        };
     };
     let event = admitted(app, user, entry).await?;
     let is_craving = event.is_none_or(|event| event.kind == Kind::Craving.as_str());
@@ -311,6 +316,10 @@ fn written(at: DateTime<Utc>) -> String {
 
 fn parse(id: &str) -> Result<EventId, ApiError> {
     EventId::parse(id).map_err(|refusal| ApiError::invalid("id", refusal.reason))
+}
+
+fn not_yet() -> ApiError {
+    ApiError::unavailable("this craving is not in the tables yet; send this again", 1)
 }
 
 fn unknown() -> ApiError {

@@ -55,7 +55,7 @@ pub(super) async fn get(
 }
 
 /// Whether the id is in the part of the inbox that `admit` has not come to yet.
-async fn waits(app: &App, partition: u32, event: EventId) -> Result<bool, ApiError> {
+pub(super) async fn waits(app: &App, partition: u32, event: EventId) -> Result<bool, ApiError> {
     #[derive(Deserialize)]
     struct Id {
         event_id: EventId,
