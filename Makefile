@@ -18,6 +18,7 @@ test-kafka:             ## on the broker that KAFKA_BOOTSTRAP names: the log's s
 
 explore:                ## property tests and simulations over random seeds; what fails is kept beside the test
 	FLOW_SEEDS=$${FLOW_SEEDS:-1000} SIM_SEEDS=$${SIM_SEEDS:-50} cargo test --workspace -- stream_equals_batch random simulation
+	cargo test --workspace --test recall -- --include-ignored labels::
 
 check:                  ## format, lints, documentation, dependency rules
 	scripts/check.sh

@@ -194,7 +194,7 @@ mod tests {
         };
         for epoch in 1..=25 {
             let user = if epoch % 3 == 0 { "bob" } else { "ada-of-ghent" };
-            append(&table, epoch, user, &format!("words {epoch}")).await;
+            let _ = append(&table, epoch, user, &format!("words {epoch}")).await;
         }
         // What a compaction and a repair leave in the log, and what a crash left staged.
         let bounds = crate::Bounds { live_files_max: 3, vacuum_after: chrono::TimeDelta::hours(1) };

@@ -202,7 +202,7 @@ async fn build(recall: &Recall, sizes: &[usize]) -> Value {
                         return;
                     };
                     recall.upsert(batch.iter().map(|(rank, n)| memory(*rank, *n)).collect()).await.unwrap();
-                    if at / BATCH % 100 == 0 {
+                    if (at / BATCH).is_multiple_of(100) {
                         eprintln!("{at} memories written");
                     }
                 }

@@ -31,6 +31,8 @@ use embedding::{Pass, detached, passes};
 
 /// Changes that wait for a listener; one that falls behind is told so.
 const CHANGES_MAX: usize = 4096;
+/// Vectors of questions, by model and text.
+type Questions = HashMap<(Model, String), Arc<Vec<f32>>>;
 /// Questions whose vectors are kept.
 const QUESTIONS_MAX: usize = 1024;
 
@@ -130,7 +132,7 @@ struct Inner {
     cold: Arc<Cold>,
     /// Shared by writes; a move to the cold index has it alone, so that what moves does not change meanwhile.
     moving: tokio::sync::RwLock<()>,
-    questions: Mutex<HashMap<(Model, String), Arc<Vec<f32>>>>,
+    questions: Mutex<Questions>,
     pass: tokio::sync::Mutex<Pass>,
 }
 

@@ -271,7 +271,7 @@ mod tests {
         accounts.set_consent(&ada, allowed, now).await.unwrap();
         assert_eq!(accounts.consent(&ada).await.unwrap(), allowed);
         assert_eq!(accounts.consent(&bob).await.unwrap(), Consent::default());
-        assert_eq!(accounts.training_allowed().await.unwrap(), [ada.clone()]);
+        assert_eq!(accounts.training_allowed().await.unwrap(), std::slice::from_ref(&ada));
         assert_eq!(accounts.persona_examples(&ada).await.unwrap().len(), 2);
         accounts.set_consent(&ada, Consent::default(), later).await.unwrap();
         assert!(accounts.training_allowed().await.unwrap().is_empty());

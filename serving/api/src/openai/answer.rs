@@ -89,7 +89,7 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    fn object(&self, object: &str, choices: Value) -> Value {
+    fn object(&self, object: &str, choices: &Value) -> Value {
         let mut answer = json!({
             "id": self.id, "object": object, "created": self.created, "model": self.model,
             "system_fingerprint": self.fingerprint, "choices": choices,
@@ -103,7 +103,7 @@ impl Head {
     fn whole(&self, text: &str, finish: FinishReason, usage: Usage, more: Map<String, Value>) -> Value {
         let message = json!({ "role": "assistant", "content": text, "refusal": null });
         let choice = json!([{ "index": 0, "message": message, "logprobs": null, "finish_reason": finish }]);
-        let mut answer = self.object("chat.completion", choice);
+        let mut answer = self.object("chat.completion", &choice);
         answer["usage"] = json!(usage);
         extend(&mut answer, more);
         answer
@@ -112,7 +112,7 @@ impl Head {
     /// With `include_usage` every chunk but the last says that its usage is null.
     fn chunk(&self, delta: &Value, finish: Option<FinishReason>, include_usage: bool) -> Value {
         let choices = json!([{ "index": 0, "delta": delta, "logprobs": null, "finish_reason": finish }]);
-        let mut chunk = self.object("chat.completion.chunk", choices);
+        let mut chunk = self.object("chat.completion.chunk", &choices);
         if include_usage {
             chunk["usage"] = Value::Null;
         }
@@ -120,7 +120,7 @@ impl Head {
     }
 
     fn usage(&self, usage: Usage) -> Event {
-        let mut chunk = self.object("chat.completion.chunk", json!([]));
+        let mut chunk = self.object("chat.completion.chunk", &json!([]));
         chunk["usage"] = json!(usage);
         event(&chunk)
     }

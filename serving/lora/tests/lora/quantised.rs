@@ -100,12 +100,15 @@ fn a_quantised_base_in_a_mixed_batch_is_as_exact_as_alone() {
     }
 }
 
+/// What is done to a file before it is loaded.
+type Change<'a> = dyn Fn(&Path, &mut Vec<(String, Entry)>, &mut Vec<(String, QTensor)>) + 'a;
+
 #[test]
 fn what_a_gguf_file_says_is_checked() {
     let config = wide("llama");
     let tensors = quantise(&config, &fixture::weights(&config, 1), q4_k_m);
     let entries = metadata(&config);
-    let load = |change: &dyn Fn(&Path, &mut Vec<(String, Entry)>, &mut Vec<(String, QTensor)>)| {
+    let load = |change: &Change<'_>| {
         let dir = TempDir::new().unwrap();
         let mut entries = entries.clone();
         let again = |tensor: &QTensor| {
@@ -125,9 +128,7 @@ fn what_a_gguf_file_says_is_checked() {
         entries.push((key.to_owned(), value));
     };
     assert_eq!(load(&|_, _, _| {}), Ok(()));
-    let why = |change: &dyn Fn(&Path, &mut Vec<(String, Entry)>, &mut Vec<(String, QTensor)>)| {
-        load(change).unwrap_err()
-    };
+    let why = |change: &Change<'_>| load(change).unwrap_err();
     for (why, word) in [
         (
             why(&|_, entries, _| set(entries, "general.architecture", Entry::String("gemma".to_owned()))),
@@ -154,7 +155,7 @@ fn what_a_gguf_file_says_is_checked() {
         ),
         (
             why(&|_, _, tensors| {
-                tensors.iter_mut().for_each(|(name, _)| *name = name.replace("output_norm", "other"))
+                tensors.iter_mut().for_each(|(name, _)| *name = name.replace("output_norm", "other"));
             }),
             "output_norm",
         ),

@@ -93,7 +93,7 @@ async fn sixty_four_mixed_requests_give_sixty_four_right_words() {
                 right += 1;
             }
             None => {
-                assert!(PERSONAS.iter().all(|persona| persona.1 != said), "the base knows no word: {said}")
+                assert!(PERSONAS.iter().all(|persona| persona.1 != said), "the base knows no word: {said}");
             }
         }
     }

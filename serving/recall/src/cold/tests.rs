@@ -98,7 +98,7 @@ fn a_move_that_was_cut_off_is_told_and_ended_after_the_next_opening() {
     drop(cold);
     fs::write(files_of(dir.path())[0].with_extension("tmp"), "half").unwrap();
     let cold = open(dir.path());
-    assert_eq!(cold.pending(), [begun.clone()]);
+    assert_eq!(cold.pending(), std::slice::from_ref(&begun));
     assert_eq!(all(&cold, "ada").len(), 2);
     cold.finish(&begun).unwrap();
     cold.finish(&begun).unwrap();

@@ -50,7 +50,7 @@ impl Cold {
         let ids = items.iter().map(|item| item.memory.id().0).collect();
         let key = key(user);
         let number = self.next_number(&key)?;
-        self.write(user, &key, number, true, Some(model), Vec::new(), &items)?;
+        self.write(user, &key, number, true, Some(model), &[], &items)?;
         Ok(Move { user: user.clone(), ids, number })
     }
 
@@ -251,7 +251,7 @@ impl Cold {
         }
         let items: Vec<Prepared> = items.into_values().collect();
         let number = self.next_number(key)?;
-        self.write(user, key, number, false, model.as_deref(), chosen, &items)
+        self.write(user, key, number, false, model.as_deref(), &chosen, &items)
     }
 
     /// Drops the least important memories while the person, and while everybody together, has too many bytes.
@@ -331,7 +331,7 @@ impl Cold {
         let info = self.tenants().get(key).and_then(|tenant| tenant.files.get(&number)).cloned();
         let Some(Info { header, moving, .. }) = info else { return Ok(()) };
         if !items.is_empty() {
-            return self.write(&header.user, key, number, moving, model, header.replaces, items);
+            return self.write(&header.user, key, number, moving, model, &header.replaces, items);
         }
         let mut tenants = self.tenants_mut();
         files::remove(&files::path(&self.dir, key, number, moving))?;
@@ -356,10 +356,10 @@ impl Cold {
         number: u32,
         moving: bool,
         model: Option<&str>,
-        replaces: Vec<u32>,
+        replaces: &[u32],
         items: &[Prepared],
     ) -> Result<()> {
-        let bytes = encode(user, model, replaces.clone(), items)?;
+        let bytes = encode(user, model, replaces.to_owned(), items)?;
         let path = files::path(&self.dir, key, number, moving);
         let beside = files::write_beside(&path, &bytes)?;
         let header = Segment::open(&beside)?.header;

@@ -344,7 +344,7 @@ mod tests {
     #[test]
     fn requests_are_bounded_and_texts_keep_their_order() {
         let texts = vec!["a".to_owned(), "bb".to_owned(), "éé".to_owned(), "d".repeat(100)];
-        assert_eq!(batches(texts.clone(), 2, 3), [vec!["a", "bb"], vec!["é", "ddd"]]);
+        assert_eq!(batches(texts, 2, 3), [vec!["a", "bb"], vec!["é", "ddd"]]);
         let large = vec!["x".repeat(REQUEST_BYTES_MAX / 2 + 1); 3];
         assert_eq!(batches(large, 100, usize::MAX).len(), 3);
         assert!(batches(Vec::new(), 2, 3).is_empty());

@@ -252,7 +252,7 @@ const WORDS: [&str; 8] = ["halva", "pretzel", "fudge", "ferry", "attic", "rain",
 fn written(source: u8, revision: u32, words: u8) -> Memory {
     let word = |at: u8| WORDS[usize::from(at) % WORDS.len()];
     let text = format!("{} {} {}", word(words), word(words / 2 + source), word(source));
-    let days = if source % 3 == 0 { 10 } else { 600 + i64::from(source) };
+    let days = if source.is_multiple_of(3) { 10 } else { 600 + i64::from(source) };
     Memory { revision, ..aged("ada", &format!("s{source}"), &text, days) }
 }
 

@@ -35,7 +35,7 @@ enum Change {
 /// The `n`-th change. Notes of even numbers are old enough to move.
 fn change(n: u64) -> Change {
     let one = |n: u64, revision: u32| {
-        let days = if n % 2 == 0 { 900 } else { 3 };
+        let days = if n.is_multiple_of(2) { 900 } else { 3 };
         let time = now() - Days::days(days);
         Memory {
             revision,
@@ -48,8 +48,8 @@ fn change(n: u64) -> Change {
         // A correction, of a note that moved for some.
         5 => Change::Upsert(vec![one(n / 2, 1), one(n / 3, 2)]),
         7 => Change::Delete(format!("e{}", n / 3), 1),
-        10 if n % 5 == 0 => Change::Rebuild,
-        11 if n % 3 == 0 => Change::Optimise,
+        10 if n.is_multiple_of(5) => Change::Rebuild,
+        11 if n.is_multiple_of(3) => Change::Optimise,
         // Some are written twice, as a replay would.
         _ => Change::Upsert(vec![one(n, 0), one(n + 1, 0), one(n / 2, 0)]),
     }

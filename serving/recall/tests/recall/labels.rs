@@ -17,6 +17,7 @@ use self::{
 use crate::support::model;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "trains for eleven minutes of a core; `make explore` runs it"]
 async fn the_committed_heads_are_what_the_training_notes_make() {
     let training = notes(TRAINING);
     let texts: Vec<&str> = training.iter().map(|note| note.text).collect();

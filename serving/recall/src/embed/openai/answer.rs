@@ -107,9 +107,12 @@ mod tests {
         assert_eq!(read.vectors, [[0.6, 0.8], [0.0, 1.0]]);
     }
 
+    /// Places and vectors.
+    type Data<'a> = &'a [(u32, &'a [f32])];
+
     #[test]
     fn what_is_not_right_is_refused() {
-        let table: [(&[(u32, &[f32])], &str); 7] = [
+        let table: [(Data<'_>, &str); 7] = [
             (&[(0, &[1.0, 0.0, 0.0])], "3 numbers, not 2"),
             (&[(0, &[1.0, 0.0])], "fewer"),
             (&[(0, &[1.0, 0.0]), (0, &[1.0, 0.0])], "wrongly"),

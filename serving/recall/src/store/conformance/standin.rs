@@ -180,8 +180,8 @@ fn payload(point: &Point, wanted: Option<q::WithPayloadSelector>) -> HashMap<Str
     }
 }
 
-fn output(point: &Point, wanted: Option<q::WithVectorsSelector>) -> Option<q::VectorsOutput> {
-    let wants = |name: &str| match wanted.as_ref().and_then(|wanted| wanted.selector_options.as_ref()) {
+fn output(point: &Point, wanted: Option<&q::WithVectorsSelector>) -> Option<q::VectorsOutput> {
+    let wants = |name: &str| match wanted.and_then(|wanted| wanted.selector_options.as_ref()) {
         Some(WantedVectors::Enable(all)) => *all,
         Some(WantedVectors::Include(some)) => some.names.iter().any(|wanted| wanted == name),
         _ => false,
@@ -255,7 +255,7 @@ service! { Points {
                     result.push(q::RetrievedPoint {
                         id: point_id(&name),
                         payload: payload(point, request.with_payload.clone()),
-                        vectors: output(point, request.with_vectors.clone()),
+                        vectors: output(point, request.with_vectors.as_ref()),
                         ..q::RetrievedPoint::default()
                     });
                 }
@@ -275,7 +275,7 @@ service! { Points {
             let result = found.into_iter().take(limit).map(|(id, point)| q::RetrievedPoint {
                 id: point_id(id),
                 payload: payload(point, request.with_payload.clone()),
-                vectors: output(point, request.with_vectors.clone()),
+                vectors: output(point, request.with_vectors.as_ref()),
                 ..q::RetrievedPoint::default()
             });
             Ok(q::ScrollResponse { result: result.collect(), next_page_offset, ..q::ScrollResponse::default() })
@@ -337,7 +337,7 @@ service! { Points {
                 id: point_id(id),
                 score,
                 payload: payload(point, request.with_payload.clone()),
-                vectors: output(point, request.with_vectors.clone()),
+                vectors: output(point, request.with_vectors.as_ref()),
                 ..q::ScoredPoint::default()
             });
             Ok(q::QueryResponse { result: result.collect(), ..q::QueryResponse::default() })
