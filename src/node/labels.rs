@@ -128,7 +128,7 @@ impl Labels {
                 let ids = some.iter().map(|one| one.id).collect();
                 for memory in self.recall.get(&first.user, ids).await? {
                     let same = |one: &&Written| one.id == memory.id() && one.revision == memory.revision;
-                    if some.iter().any(|one| same(one)) {
+                    if some.iter().any(same) {
                         memories.push(memory);
                     } else {
                         revised.insert(Source::of(&memory));
