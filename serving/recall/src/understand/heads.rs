@@ -69,7 +69,7 @@ impl Heads {
         Ok(Self { with_model: head("model", ALL_N)?, words_alone: head("words", WORDS_N)?, version })
     }
 
-    /// Changes whenever the heads, the word lists or [`CODE_VERSION`] do.
+    /// Changes whenever the heads, the word lists or `CODE_VERSION` do.
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
