@@ -6,6 +6,7 @@ mod erase;
 mod home;
 mod node;
 mod operator;
+mod socket;
 
 use std::{path::PathBuf, process::ExitCode};
 

@@ -1,12 +1,11 @@
 //! The side of the server: the operator's socket in its home.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, FromRef, Path, Query, State},
-    http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -18,7 +17,6 @@ use crave_recall::{Hit, MemoryId};
 use crave_schemas::{Event, UserId};
 use crave_tables::{Repaired, Verdict};
 use serde::Deserialize;
-use tokio::net::UnixListener;
 
 use super::{
     CUT, Question,
@@ -27,6 +25,7 @@ use super::{
 use crate::{
     home::Home,
     node::{Core, Dead, Fate, Planned, Status},
+    socket::{self, Failed},
 };
 
 /// Bytes of one batch of events.
@@ -40,12 +39,7 @@ pub(crate) async fn listen(
     memories: Arc<Memories>,
     erasures: Option<Erasures>,
 ) -> anyhow::Result<()> {
-    let socket = home.socket();
-    let _ = fs::remove_file(&socket);
-    let bound = UnixListener::bind(&socket);
-    let listener = bound
-        .with_context(|| format!("{}: cannot listen (a path of at most 107 bytes?)", socket.display()))?;
-    fs::set_permissions(&socket, fs::Permissions::from_mode(0o600))?;
+    let listener = socket::listen(&home.socket())?;
     let router = Router::new()
         .route("/feed", post(feed))
         .route("/drain", post(drain))
@@ -89,21 +83,6 @@ impl FromRef<Served> for Arc<Core> {
 }
 
 type Answer<T> = Result<Json<T>, Failed>;
-
-/// What a command is told when it fails: the causes, as it would see them itself.
-struct Failed(anyhow::Error);
-
-impl IntoResponse for Failed {
-    fn into_response(self) -> Response {
-        (StatusCode::INTERNAL_SERVER_ERROR, format!("{:#}", self.0)).into_response()
-    }
-}
-
-impl<E: Into<anyhow::Error>> From<E> for Failed {
-    fn from(error: E) -> Self {
-        Self(error.into())
-    }
-}
 
 async fn feed(State(core): State<Arc<Core>>, body: String) -> Answer<Vec<Fate>> {
     let now = core.clock.now();

@@ -5,11 +5,9 @@ mod person;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
+use crave_insight::sqlite;
 use crave_schemas::{DeviceId, UserId};
-use sqlx::{
-    Row as _, SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
-};
+use sqlx::{Row as _, SqlitePool, sqlite::SqliteSynchronous};
 
 pub use self::person::{Chosen, Consent, PersonaExample};
 use crate::secret;
@@ -49,20 +47,10 @@ impl Accounts {
     /// # Errors
     /// When the file cannot be opened.
     pub async fn open(path: &Path) -> Result<Self, AccountsError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .pragma("secure_delete", "ON")
-            .synchronous(SqliteSynchronous::Full);
-        let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await?;
-        sqlx::query(
-            "CREATE TABLE IF NOT EXISTS tokens (
+        let schema = "CREATE TABLE IF NOT EXISTS tokens (
                 hash TEXT PRIMARY KEY, user_id TEXT NOT NULL, device_id TEXT,
-                created_at TEXT NOT NULL, revoked_at TEXT) STRICT",
-        )
-        .execute(&pool)
-        .await?;
+                created_at TEXT NOT NULL, revoked_at TEXT) STRICT";
+        let pool = sqlite::open(path, SqliteSynchronous::Full, 4, &[schema]).await?;
         person::create(&pool).await?;
         Ok(Self { pool })
     }
@@ -117,7 +105,7 @@ impl Accounts {
         }
         // What was freed before deletions were overwritten goes too.
         sqlx::query("VACUUM").execute(&self.pool).await?;
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.pool).await?;
+        sqlite::empty_log(&self.pool).await?;
         Ok(rows)
     }
 

@@ -7,12 +7,13 @@
 use std::{path::Path, sync::Arc};
 
 use chrono::{DateTime, Utc};
+use crave_insight::sqlite;
 use crave_schemas::UserId;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::{
     Row as _, SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
+    sqlite::{SqliteRow, SqliteSynchronous},
 };
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -45,19 +46,10 @@ impl Erasures {
     /// # Errors
     /// When the file cannot be opened.
     pub async fn open(path: &Path) -> Result<Self, AccountsError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .pragma("secure_delete", "ON")
-            .synchronous(SqliteSynchronous::Full);
-        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
-        sqlx::query(
+        let schema =
             "CREATE TABLE IF NOT EXISTS erasures (
-                id TEXT PRIMARY KEY, user_id TEXT, requested_at TEXT NOT NULL, done_at TEXT, receipt TEXT) STRICT",
-        )
-        .execute(&pool)
-        .await?;
+                id TEXT PRIMARY KEY, user_id TEXT, requested_at TEXT NOT NULL, done_at TEXT, receipt TEXT) STRICT";
+        let pool = sqlite::open(path, SqliteSynchronous::Full, 1, &[schema]).await?;
         Ok(Self { pool, asked: Arc::default() })
     }
 
@@ -114,7 +106,7 @@ impl Erasures {
             .execute(&self.pool)
             .await?;
         sqlx::query("VACUUM").execute(&self.pool).await?;
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.pool).await?;
+        sqlite::empty_log(&self.pool).await?;
         Ok(())
     }
 

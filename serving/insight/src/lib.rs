@@ -24,7 +24,7 @@ mod measure;
 mod plan;
 mod question;
 mod screen;
-mod sqlite;
+pub mod sqlite;
 mod store;
 
 pub use answer::{Answer, Citation, DISCLAIMER, Detail, DetailRow, Resource, Sentence, Status};

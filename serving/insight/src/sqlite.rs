@@ -1,4 +1,4 @@
-//! How this crate's databases are opened: written ahead, and what is deleted is overwritten (PR-1).
+//! How databases about people are opened: written ahead, and what is deleted is overwritten (PR-1).
 
 use std::path::Path;
 
@@ -6,7 +6,10 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 /// Opens a database with at most `connections`, creating it when absent, and runs the statements of its schema.
-pub(crate) async fn open(
+///
+/// # Errors
+/// When the file cannot be opened, or a statement fails.
+pub async fn open(
     path: &Path,
     synchronous: SqliteSynchronous,
     connections: u32,
@@ -26,7 +29,10 @@ pub(crate) async fn open(
 }
 
 /// Empties the log beside the file, which holds what was written until then.
-pub(crate) async fn empty_log(pool: &SqlitePool) -> sqlx::Result<()> {
+///
+/// # Errors
+/// When the database fails.
+pub async fn empty_log(pool: &SqlitePool) -> sqlx::Result<()> {
     sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(pool).await?;
     Ok(())
 }

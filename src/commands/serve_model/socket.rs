@@ -3,7 +3,6 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -12,13 +11,12 @@ use anyhow::Context as _;
 use axum::{
     Json, Router,
     extract::{Path as Of, State},
-    http::StatusCode,
-    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use crave_lora::{AdapterStore, Added, Engine, ErrorKind};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tokio::net::{UnixListener, UnixStream};
+use serde::{Deserialize, Serialize};
+
+use crate::socket::{self, Failed};
 
 /// How long requests that hold an adapter are waited for.
 const DRAIN_MAX: Duration = Duration::from_secs(60);
@@ -84,16 +82,13 @@ impl Served {
 
     /// Serves until the future is dropped. Fails where another server has the folder.
     pub(super) async fn listen(self, adapters: &Path) -> anyhow::Result<()> {
-        let socket = at(adapters);
+        let at = at(adapters);
         anyhow::ensure!(
-            UnixStream::connect(&socket).await.is_err(),
+            !socket::is_served(&at).await,
             "{}: another server serves this folder and answers `crave adapters`",
-            socket.display()
+            at.display()
         );
-        let _ = fs::remove_file(&socket);
-        let listener = UnixListener::bind(&socket)
-            .with_context(|| format!("{}: cannot listen (a path of at most 107 bytes?)", socket.display()))?;
-        fs::set_permissions(&socket, fs::Permissions::from_mode(0o600))?;
+        let listener = socket::listen(&at)?;
         let router = Router::new()
             .route("/", get(list))
             .route("/{name}/add", post(add))
@@ -120,21 +115,6 @@ impl Served {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
             other => other,
         }
-    }
-}
-
-/// What a command is told when it fails: the causes, as it would see them itself.
-struct Failed(anyhow::Error);
-
-impl IntoResponse for Failed {
-    fn into_response(self) -> Response {
-        (StatusCode::INTERNAL_SERVER_ERROR, format!("{:#}", self.0)).into_response()
-    }
-}
-
-impl<E: Into<anyhow::Error>> From<E> for Failed {
-    fn from(error: E) -> Self {
-        Self(error.into())
     }
 }
 
@@ -207,53 +187,36 @@ async fn pin(State(served): State<Served>, Of(name): Of<String>, pinned: bool) -
 }
 
 /// The side of the command.
-pub(crate) struct Client(reqwest::Client);
+pub(crate) struct Client(socket::Client);
 
 impl Client {
     /// `None` where no server serves the folder.
     pub(crate) async fn connect(adapters: &Path) -> anyhow::Result<Option<Self>> {
-        let socket = at(adapters);
-        // A server that was killed leaves its socket behind: nobody answers on it.
-        if UnixStream::connect(&socket).await.is_err() {
-            return Ok(None);
-        }
-        let http = reqwest::Client::builder().unix_socket(socket).build().context("the adapters' client")?;
-        Ok(Some(Self(http)))
+        Ok(socket::Client::connect(&at(adapters), "these adapters").await?.map(Self))
     }
 
     pub(crate) async fn list(&self) -> anyhow::Result<Vec<Listed>> {
-        answer(self.0.get(HOST)).await
+        self.0.answer(self.0.get("")).await
     }
 
     pub(crate) async fn add(&self, name: &str, source: &str) -> anyhow::Result<Changed> {
         let source = Source { source: source.to_owned() };
-        answer(self.0.post(of(name, "add")?).json(&source)).await
+        self.0.answer(self.0.post(&of(name, "add")?).json(&source)).await
     }
 
     /// One of `remove` and `unload`; returns the bytes freed.
     pub(crate) async fn free(&self, name: &str, how: &str) -> anyhow::Result<u64> {
-        answer(self.0.post(of(name, how)?)).await
+        self.0.answer(self.0.post(&of(name, how)?)).await
     }
 
     pub(crate) async fn pin(&self, name: &str, pinned: bool) -> anyhow::Result<()> {
         let how = if pinned { "pin" } else { "unpin" };
-        answer(self.0.post(of(name, how)?)).await
+        self.0.answer(self.0.post(&of(name, how)?)).await
     }
 }
-
-/// The host is not looked up: the socket is the server.
-const HOST: &str = "http://crave/";
 
 /// A name with a slash in it would be another path.
 fn of(name: &str, how: &str) -> Result<String, crave_lora::Error> {
     AdapterStore::check_name(name)?;
-    Ok(format!("{HOST}{name}/{how}"))
-}
-
-async fn answer<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> anyhow::Result<T> {
-    let response = request.send().await.context("the server of these adapters does not answer")?;
-    if response.status() != StatusCode::OK {
-        anyhow::bail!("{}", response.text().await?);
-    }
-    response.json().await.context("the server of these adapters is of another version; restart it")
+    Ok(format!("{name}/{how}"))
 }
