@@ -47,6 +47,8 @@ pub(crate) struct Inbox {
     inputs: Vec<Input>,
     watermark_ns: i64,
     turn: usize,
+    /// Told before anything else is taken.
+    next: Option<Event>,
 }
 
 struct Input {
@@ -69,11 +71,19 @@ impl Inbox {
             idle: false,
             blocked: false,
         };
-        Self { inputs: receivers.into_iter().map(input).collect(), watermark_ns: i64::MIN, turn: 0 }
+        Self {
+            inputs: receivers.into_iter().map(input).collect(),
+            watermark_ns: i64::MIN,
+            turn: 0,
+            next: None,
+        }
     }
 
     /// The next thing to do. An input that has delivered a barrier waits until all have.
     pub(crate) async fn next(&mut self) -> Event {
+        if let Some(event) = self.next.take() {
+            return event;
+        }
         std::future::poll_fn(|context| {
             for _ in 0..self.inputs.len() {
                 self.turn = (self.turn + 1) % self.inputs.len();
@@ -109,10 +119,14 @@ impl Inbox {
             }
             Some(Message::Idle) => {
                 input.idle = true;
-                if self.inputs.iter().all(|i| i.idle) {
-                    return Some(Event::Idle);
+                if self.inputs.iter().any(|i| !i.idle) {
+                    return self.aligned_watermark();
                 }
-                self.aligned_watermark()
+                // Nobody holds time back any more: it is where the furthest input left it, whoever fell silent last.
+                let furthest = self.inputs.iter().map(|i| i.watermark_ns).max()?;
+                let Some(watermark) = self.advance_to(furthest) else { return Some(Event::Idle) };
+                self.next = Some(Event::Idle);
+                Some(watermark)
             }
             Some(Message::Barrier(epoch)) => {
                 input.blocked = true;
@@ -129,11 +143,14 @@ impl Inbox {
 
     fn aligned_watermark(&mut self) -> Option<Event> {
         let least = self.inputs.iter().filter(|i| !i.idle).map(|i| i.watermark_ns).min()?;
-        if least <= self.watermark_ns {
-            return None;
-        }
-        self.watermark_ns = least;
-        Some(Event::Watermark(least))
+        self.advance_to(least)
+    }
+
+    fn advance_to(&mut self, ns: i64) -> Option<Event> {
+        (ns > self.watermark_ns).then(|| {
+            self.watermark_ns = ns;
+            Event::Watermark(ns)
+        })
     }
 }
 
@@ -219,4 +236,33 @@ pub(crate) fn partition(batch: &RecordBatch, keys: Range<usize>, tasks: usize) -
         rows[task].push(u32::try_from(row).unwrap_or(u32::MAX));
     }
     rows.into_iter().map(|rows| Ok(take_record_batch(batch, &UInt32Array::from(rows))?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a task with two inputs is told after these messages, each with the number of its input.
+    async fn told(messages: &[(usize, Message)]) -> Vec<String> {
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..2).map(|_| mpsc::channel(8)).unzip();
+        let mut inbox = Inbox::new(receivers.into_iter().enumerate().collect());
+        let mut told = Vec::new();
+        for (input, message) in messages {
+            senders[*input].send(message.clone()).await.unwrap();
+            while let Ok(event) = tokio::time::timeout(Duration::ZERO, inbox.next()).await {
+                told.push(format!("{event:?}"));
+            }
+        }
+        told
+    }
+
+    #[tokio::test]
+    async fn time_goes_on_whichever_input_falls_silent_last() {
+        use Message::{Idle, Watermark};
+        let expected = ["Watermark(9)", "Idle"];
+        assert_eq!(told(&[(0, Watermark(9)), (1, Idle), (0, Idle)]).await, expected);
+        assert_eq!(told(&[(0, Watermark(9)), (0, Idle), (1, Idle)]).await, expected);
+        assert_eq!(told(&[(0, Watermark(9)), (0, Idle), (1, Watermark(5)), (1, Idle)]).await.len(), 3);
+        assert_eq!(told(&[(0, Idle), (1, Idle)]).await, ["Idle"]);
+    }
 }

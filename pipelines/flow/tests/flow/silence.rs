@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::memory::Memory;
 use arrow::array::{Int64Array, RecordBatch, TimestampNanosecondArray};
@@ -34,7 +34,13 @@ async fn a_join_does_not_wait_for_an_idle_side() {
         let store = CheckpointStore::local(folder.path()).unwrap();
         let options = PipelineOptions { idle_timeout: timeout, ..crate::support::options(2) };
         let handle = Pipeline::start(vec![program], &connectors, store, None, options).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(250)).await;
+        // Rows reach the sink as soon as the silent side no longer counts; where it does, wait for what must not come.
+        let view = handle.view();
+        let wait = Duration::from_millis(if timeout.is_some() { 30_000 } else { 250 });
+        let until = Instant::now() + wait;
+        while Instant::now() < until && view.status().jobs[0].nodes.last().unwrap().rows_in < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         handle.stop_at_checkpoint().await.unwrap();
         let rows = live.rows("job", "sink");
         assert_eq!(rows.len(), expected, "{timeout:?}: {rows:?}");
