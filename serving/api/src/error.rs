@@ -147,6 +147,9 @@ impl From<crave_insight::Error> for ApiError {
                 crave_insight::Error::Question(_) => Self::invalid("question", error.to_string()),
                 crave_insight::Error::Recall(error) => Self::invalid("text", error.to_string()),
                 crave_insight::Error::LastMessage => Self::invalid("messages", error.to_string()),
+                crave_insight::Error::ContextLength { .. } => {
+                    Self::new(StatusCode::BAD_REQUEST, "context_length_exceeded", error.to_string())
+                }
                 _ => Self::invalid("id", error.to_string()),
             },
             crave_insight::Kind::NotFound => Self::not_found(error.to_string()),

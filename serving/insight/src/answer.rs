@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::{Crisis, Fact, Value};
+use crate::{Crisis, Fact, Spoken, Value, intent::Draft};
 
 /// Goes with every answer.
 pub const DISCLAIMER: &str =
@@ -22,6 +22,8 @@ pub enum Status {
     Crisis,
     /// Not a question about the person's own log.
     OutOfScope,
+    /// An event is proposed, or its strength asked for.
+    Proposed,
 }
 
 /// A sentence and what it rests on.
@@ -93,9 +95,67 @@ pub struct Answer {
     /// Where help is, in a crisis.
     #[serde(skip_serializing_if = "<[Resource]>::is_empty")]
     pub resources: &'static [Resource],
+    /// An event to log, if the person confirms it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<Proposal>,
+    /// Who spoke, where a model did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spoken: Option<Spoken>,
+}
+
+/// An event that a message told of. It is stored only once the person confirms it: by sending `event` to
+/// `POST /v1/events` as it is. Its `event_id` is the proposal's, so that a second confirmation changes nothing.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Proposal {
+    /// Its id, which is the event's.
+    pub id: Uuid,
+    /// The event as intake takes it.
+    pub event: Event,
+}
+
+/// The event of a [`Proposal`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Event {
+    /// The proposal's id.
+    pub event_id: Uuid,
+    /// What kind of program sends it.
+    pub source: &'static str,
+    /// `craving` or `lapse`.
+    pub kind: &'static str,
+    /// When the message came.
+    pub event_time: DateTime<Utc>,
+    /// What it tells.
+    pub payload: serde_json::Value,
 }
 
 impl Answer {
+    /// Proposes to log what a message told; asks for the strength where a craving does not say it.
+    #[must_use]
+    pub fn proposed(draft: &Draft, now: DateTime<Utc>) -> Self {
+        let mut payload = serde_json::json!({ "craving": draft.craving });
+        if draft.kind == "craving" {
+            let Some(intensity) = draft.intensity else {
+                return Self::plain(
+                    Status::Proposed,
+                    &["How strong is it, as a number out of 10? Then I can log it."],
+                );
+            };
+            payload["intensity"] = intensity.into();
+            if let Some(resisted) = draft.resisted {
+                payload["resisted"] = resisted.into();
+            }
+        }
+        let id = Uuid::now_v7();
+        let event = Event { event_id: id, source: "api", kind: draft.kind, event_time: now, payload };
+        let what = draft.kind;
+        let strength = draft.intensity.map(|n| format!(", {n} of 10")).unwrap_or_default();
+        let text = format!(
+            "Shall I log this {what}: {}{strength}? It is stored once you confirm it.",
+            draft.craving
+        );
+        Self { proposal: Some(Proposal { id, event }), ..Self::plain(Status::Proposed, &[text.as_str()]) }
+    }
+
     /// An answer of sentences that claim nothing about the data.
     #[must_use]
     pub fn plain(status: Status, sentences: &[&str]) -> Self {
@@ -107,6 +167,8 @@ impl Answer {
             citations: Vec::new(),
             disclaimer: DISCLAIMER,
             resources: &[],
+            proposal: None,
+            spoken: None,
         }
     }
 

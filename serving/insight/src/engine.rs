@@ -11,9 +11,10 @@ use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use crate::{
-    Answer, Ask, Citation, Citations, DISCLAIMER, Detail, DetailRow, Error, Fact, Found, Label, Measure,
-    Note, Period, Planned, Query, Rate, Reading, Result, Role, Status, Value, compose, measure, plan,
-    question, screen,
+    Answer, Ask, Backend, Citation, Citations, Coach, Detail, DetailRow, Error, Fact, Found, Label, Measure,
+    Note, Period, Planned, Query, Rate, Reading, Result, Role, Sentences, Status, Value, compose,
+    intent::{Intent, intent},
+    measure, plan, question, screen, speak,
 };
 
 mod notes;
@@ -30,6 +31,7 @@ pub struct Insights {
     recall: Option<Recall>,
     citations: Citations,
     clock: Arc<dyn Clock>,
+    backend: Option<Arc<dyn Backend>>,
 }
 
 impl fmt::Debug for Insights {
@@ -54,7 +56,13 @@ impl Insights {
         citations: Citations,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { lake, tables, recall, citations, clock }
+        Self { lake, tables, recall, citations, clock, backend: None }
+    }
+
+    /// The same, its answers spoken by a model.
+    #[must_use]
+    pub fn spoken_by(self, backend: Arc<dyn Backend>) -> Self {
+        Self { backend: Some(backend), ..self }
     }
 
     /// The citations, for erasure.
@@ -79,6 +87,39 @@ impl Insights {
     /// # Errors
     /// As [`Self::ask`].
     pub async fn ask_within(&self, user: &UserId, question: &str, earlier: Option<&str>) -> Result<Answer> {
+        self.ask_coach(user, question, earlier, &Coach::default(), None).await
+    }
+
+    /// The same by a coach, where a model speaks; `sink` gets each sentence as it is released.
+    ///
+    /// # Errors
+    /// As [`Self::ask`]; [`Error::ContextLength`] for a question too long for the model, [`Error::Left`] when `sink` is
+    /// dropped.
+    pub async fn ask_coach(
+        &self,
+        user: &UserId,
+        question: &str,
+        earlier: Option<&str>,
+        coach: &Coach,
+        sink: Option<&Sentences>,
+    ) -> Result<Answer> {
+        let answer = Box::pin(self.answer(user, question, earlier, coach, sink)).await?;
+        if let Some(sink) = sink.filter(|_| answer.spoken.is_none()) {
+            for sentence in &answer.sentences {
+                sink.send(sentence.clone()).await.map_err(|_| Error::Left)?;
+            }
+        }
+        Ok(answer)
+    }
+
+    async fn answer(
+        &self,
+        user: &UserId,
+        question: &str,
+        earlier: Option<&str>,
+        coach: &Coach,
+        sink: Option<&Sentences>,
+    ) -> Result<Answer> {
         let question = question.trim();
         if question.is_empty() || question.chars().count() > QUESTION_CHARS_MAX {
             return Err(Error::Question(QUESTION_CHARS_MAX));
@@ -87,6 +128,9 @@ impl Insights {
             return Ok(Answer::crisis(crisis));
         }
         let now = self.clock.now();
+        if let Intent::Log(draft) = intent(question) {
+            return Ok(Answer::proposed(&draft, now));
+        }
         let profile = self.profile(user, now).await?;
         let read = |text: &str| question::read(text, &profile.labels, now, profile.offset_min);
         let followed =
@@ -99,7 +143,7 @@ impl Insights {
             Reading::Medical => Ok(Answer::plain(Status::OutOfScope, MEDICAL)),
             Reading::Foreign => Ok(Answer::plain(Status::OutOfScope, FOREIGN)),
             Reading::Own(_) if profile.labels.is_empty() => Ok(Answer::plain(Status::NotEnoughData, EMPTY)),
-            Reading::Own(query) => self.own(user, question, &query, &profile, now).await,
+            Reading::Own(query) => self.own(user, question, &query, &profile, (coach, sink)).await,
         }
     }
 
@@ -109,8 +153,9 @@ impl Insights {
         question: &str,
         query: &Query,
         profile: &Profile,
-        now: DateTime<Utc>,
+        (coach, sink): (&Coach, Option<&Sentences>),
     ) -> Result<Answer> {
+        let now = self.clock.now();
         let period = query.period.clone().unwrap_or_else(|| usual_period(query, &profile.labels, now));
         let found = self.found(user, query, &period).await?;
         let version = self.tables.get("cravings")?.version().await;
@@ -134,7 +179,19 @@ impl Insights {
                 facts.insert(role, Fact { period, when, ..fact });
             }
         }
-        let (status, sentences) = compose(query, &facts);
+        let (status, mut sentences) = compose(query, &facts);
+        let mut spoken = None;
+        let backend = self.backend.as_ref().filter(|backend| coach.remote_allowed || !backend.is_remote());
+        if let Some(backend) = backend.filter(|_| status == Status::Answered) {
+            let mut named: Vec<(&str, &Fact)> =
+                facts.iter().map(|(role, fact)| (role.as_str(), fact)).collect();
+            // The same facts make the same prompt.
+            named.sort_by_key(|(name, _)| *name);
+            // Opened while it is told, so before it is.
+            self.citations.keep(user, &named.iter().map(|(_, fact)| *fact).collect::<Vec<_>>(), now).await?;
+            let told = Box::pin(speak(backend.as_ref(), question, &named, sentences, coach, sink)).await?;
+            (sentences, spoken) = (told.0, Some(told.1));
+        }
         let mut cited: Vec<&Fact> = Vec::new();
         for id in sentences.iter().flat_map(|sentence| &sentence.citations) {
             if let Some(fact) =
@@ -143,16 +200,11 @@ impl Insights {
                 cited.push(fact);
             }
         }
-        self.citations.keep(user, &cited, now).await?;
+        if spoken.is_none() {
+            self.citations.keep(user, &cited, now).await?;
+        }
         let citations = cited.into_iter().map(Citation::from).collect();
-        Ok(Answer {
-            id: Uuid::now_v7(),
-            status,
-            sentences,
-            citations,
-            disclaimer: DISCLAIMER,
-            resources: &[],
-        })
+        Ok(Answer { sentences, citations, spoken, ..Answer::plain(status, &[]) })
     }
 
     /// Opens a citation: the value as it was, and as it would be now over the same period.

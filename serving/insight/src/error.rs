@@ -30,6 +30,35 @@ pub enum Error {
     /// The server stops.
     #[error("the server stopped before it was kept; ask again")]
     Stopped,
+    /// What must be in the prompt does not fit into the model's context.
+    #[error(
+        "the question does not fit: the model has {context} tokens; rules, facts, persona and question take {prompt}, and the \
+         answer needs {answer}; ask a shorter question"
+    )]
+    ContextLength {
+        /// Tokens of the model.
+        context: usize,
+        /// Tokens of the answer at least.
+        answer: usize,
+        /// Tokens of what must be in the prompt.
+        prompt: usize,
+    },
+    /// A persona would leave too little room.
+    #[error(
+        "the persona has {tokens} tokens; at most {max} (20 % of the smallest context) may be served: shorten it"
+    )]
+    Persona {
+        /// Its tokens.
+        tokens: usize,
+        /// How many it may have.
+        max: usize,
+    },
+    /// The model cannot be used.
+    #[error("the model cannot be used: {0}")]
+    Model(String),
+    /// Whoever asked has left.
+    #[error("the client left before the answer was complete")]
+    Left,
     /// There is no such thing of this person.
     #[error("no {0} of yours has this id")]
     NotFound(&'static str),
@@ -64,7 +93,12 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Question(_) | Self::LastMessage | Self::Label(_) | Self::TooMany(_) => Kind::Invalid,
+            Self::Question(_)
+            | Self::LastMessage
+            | Self::Label(_)
+            | Self::TooMany(_)
+            | Self::ContextLength { .. } => Kind::Invalid,
+            Self::Persona { .. } | Self::Model(_) | Self::Left => Kind::Unavailable,
             Self::NotFound(_) => Kind::NotFound,
             Self::NoMemories | Self::Stopped => Kind::Unavailable,
             Self::Recall(error) => match error.kind() {

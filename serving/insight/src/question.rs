@@ -127,7 +127,7 @@ pub enum Reading {
 #[must_use]
 pub fn read(question: &str, labels: &[Label], now: DateTime<Utc>, offset_min: i64) -> Reading {
     let words = words(question);
-    if any(&words, MEDICAL) {
+    if is_medical(&words) {
         return Reading::Medical;
     }
     let craving = craving(&words, labels);
@@ -190,6 +190,34 @@ fn names(words: &[String], name: &str) -> bool {
         && words
             .windows(parts.len())
             .any(|window| window.iter().zip(&parts).all(|(word, part)| same(word, part)))
+}
+
+/// Whether words name this craving, by its own name or another that people use.
+pub(crate) fn mentions(words: &[String], craving: &str) -> bool {
+    let own = crave_recall::words::words(craving).join(" ");
+    let group = SYNONYMS.iter().find(|group| group.iter().any(|name| same(name, &own)));
+    names(words, &own) || group.is_some_and(|group| group.iter().any(|name| names(words, name)))
+}
+
+/// The kinds of craving that words name.
+pub(crate) fn named(words: &[String]) -> Vec<&'static str> {
+    let named = |group: &&&[&'static str]| group.iter().any(|name| names(words, name));
+    SYNONYMS.iter().filter(named).filter_map(|group| group.first().copied()).collect()
+}
+
+/// Whether a label means a kind of craving.
+pub(crate) fn alike(label: &str, kind: &str) -> bool {
+    mentions(&words(label), kind)
+}
+
+/// Whether words ask for advice that only a professional may give.
+pub(crate) fn is_medical(words: &[String]) -> bool {
+    any(words, MEDICAL)
+}
+
+/// Whether words are about a log of cravings.
+pub(crate) fn is_about_log(words: &[String]) -> bool {
+    any(words, DOMAIN)
 }
 
 /// The label that the question means: one of the person's own if it can be.

@@ -24,7 +24,7 @@ pub(super) const SHAPES: &[(&str, &str)] = &[
     ("TimeOfDay", "days:int hours:[obj] day_parts:[obj]"),
     ("IntensityDays", "period_days:int days:[obj] hrv:[obj]"),
     ("Question", "question:str"),
-    ("Answer", "id:uuid status:str sentences:[Sentence] citations:[Citation] disclaimer:str resources:[obj]?"),
+    ("Answer", "id:uuid status:str sentences:[Sentence] citations:[Citation] disclaimer:str resources:[obj]? proposal:obj? spoken:obj?"),
     ("Sentence", "text:str citations:[uuid]"),
     ("Citation", "id:uuid label:str value:any? unit:str? period:str?"),
     ("Detail", "id:uuid label:str value:any? unit:str? period:str? query:str as_of:time table_version:int value_now:any? changed:bool rows:[obj]"),

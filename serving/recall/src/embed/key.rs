@@ -54,7 +54,9 @@ impl Key {
         Self::new(&std::fs::read_to_string(path).map_err(io)?)
     }
 
-    pub(crate) fn reveal(&self) -> &str {
+    /// The key itself, for a header.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
         &self.0
     }
 }
