@@ -1,5 +1,6 @@
 //! One typed configuration: defaults, then `crave.toml`, then `CRAVE__SECTION__KEY`, unknown keys refused.
 
+mod model;
 mod recall;
 
 use std::{net::SocketAddr, path::Path, time::Duration};
@@ -22,6 +23,7 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) sql: Sql,
     pub(crate) recall: Recall,
+    pub(crate) model: model::Model,
     pub(crate) arroyo: Arroyo,
 }
 
@@ -165,6 +167,7 @@ impl Config {
         anyhow::ensure!(self.limits.events_per_s > 0.0, "limits.events_per_s must be above 0");
         anyhow::ensure!(self.limits.batch_events_max > 0, "limits.batch_events_max must be above 0");
         self.recall.check()?;
+        self.model.check()?;
         self.arroyo.check()
     }
 }

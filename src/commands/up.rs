@@ -83,13 +83,17 @@ pub(crate) async fn run(home: &Home, config: &Config, args: &Args) -> anyhow::Re
             node.index_documents(home, recall, documents);
         }
     }
-    let insights = Arc::new(Insights::new(
+    let insights = Insights::new(
         Arc::clone(&node.lake),
         Arc::clone(&node.tables),
         recall,
         citations,
         Arc::clone(&node.clock),
-    ));
+    );
+    let insights = Arc::new(match config.model.backend()? {
+        Some(backend) => insights.spoken_by(backend),
+        None => insights,
+    });
     let chats = Chats::new(Arc::clone(&insights), Arc::clone(&memories), Arc::clone(&node.clock));
     let limits = config.limits.api();
     let app = App {

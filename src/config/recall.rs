@@ -124,7 +124,7 @@ impl Embedder {
 }
 
 /// The key in a file, or in the environment; none where neither is there.
-fn key(file: &str, variable: &str) -> anyhow::Result<Option<Key>> {
+pub(super) fn key(file: &str, variable: &str) -> anyhow::Result<Option<Key>> {
     if !file.is_empty() {
         return Ok(Some(Key::from_file(Path::new(file))?));
     }

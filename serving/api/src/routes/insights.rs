@@ -12,7 +12,8 @@ use axum::{
         sse::{Event, Sse},
     },
 };
-use crave_insight::Sentence;
+use crave_insight::{Coach, Sentence, Voice};
+use crave_persona::{Profile, Tone};
 use serde::{Deserialize, Serialize};
 
 use crate::{App, accounts::Caller, error::ApiError, tone::toned};
@@ -29,9 +30,21 @@ pub(super) async fn post(
     headers: HeaderMap,
     Json(request): Json<Request>,
 ) -> Result<Response, ApiError> {
-    let answer = Box::pin(app.insights.ask(&caller.user_id, &request.question)).await?;
+    let coach = coach(&app.accounts.profile(&caller.user_id).await?.profile);
+    let asked = app.insights.ask_coach(&caller.user_id, &request.question, None, &coach, None);
+    let answer = Box::pin(asked).await?;
     let answer = toned(&app.accounts, &caller.user_id, answer).await?;
     if wants_events(&headers) { events(&answer.sentences, &answer) } else { Ok(Json(answer).into_response()) }
+}
+
+/// What a person chose, for a model that speaks.
+fn coach(profile: &Profile) -> Coach {
+    let voice = match profile.tone {
+        Some(Tone::Warm) => Voice::Warm,
+        Some(Tone::Direct) => Voice::Direct,
+        Some(Tone::Neutral) | None => Voice::Neutral,
+    };
+    Coach { voice, remote_allowed: profile.remote_processing, ..Coach::default() }
 }
 
 /// Whether the client reads events.
