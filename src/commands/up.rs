@@ -48,6 +48,7 @@ enum Ending {
 }
 
 pub(crate) async fn run(home: &Home, config: &Config, args: &Args) -> anyhow::Result<ExitCode> {
+    let backend = config.model.backend()?;
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
     let erasures = erase::open(home, config, &args.only).await?;
     let mut failed = false;
@@ -90,11 +91,15 @@ pub(crate) async fn run(home: &Home, config: &Config, args: &Args) -> anyhow::Re
         citations,
         Arc::clone(&node.clock),
     );
-    let insights = Arc::new(match config.model.backend()? {
+    let insights = Arc::new(match backend {
         Some(backend) => insights.spoken_by(backend),
         None => insights,
     });
-    let chats = Chats::new(Arc::clone(&insights), Arc::clone(&memories), Arc::clone(&node.clock));
+    for persona in crave_api::personas()? {
+        insights.check_persona(&persona).context("model.context is too small")?;
+    }
+    let (log, clock) = (Arc::clone(&node.log), Arc::clone(&node.clock));
+    let chats = Chats::new(Arc::clone(&insights), Arc::clone(&memories), log, clock);
     let limits = config.limits.api();
     let app = App {
         log: Arc::clone(&node.log),

@@ -1,6 +1,6 @@
 //! The model that speaks, where one does.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use crave_insight::{Backend, Remote, RemoteOptions};
@@ -17,6 +17,8 @@ pub(crate) struct Model {
     pub(crate) key_file: String,
     pub(crate) model: String,
     pub(crate) context: usize,
+    #[serde(with = "humantime_serde")]
+    pub(crate) patience: Duration,
 }
 
 impl Model {
@@ -26,8 +28,8 @@ impl Model {
             return Ok(None);
         }
         let key = super::recall::key(&self.key_file, KEY).context("model.key_file")?;
-        let (url, model, context) = (self.url.clone(), self.model.clone(), self.context);
-        Ok(Some(Arc::new(Remote::new(RemoteOptions { url, key, model, context })?)))
+        let Self { url, model, context, patience, .. } = self.clone();
+        Ok(Some(Arc::new(Remote::new(RemoteOptions { url, key, model, context, patience })?)))
     }
 
     pub(super) fn check(&self) -> anyhow::Result<()> {

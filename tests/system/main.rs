@@ -17,6 +17,7 @@ mod imports;
 mod insight;
 mod labels;
 mod live;
+mod model;
 mod openapi;
 mod operator;
 mod parts;

@@ -18,39 +18,43 @@ use crate::{
 const OPERATOR: &str = "the operator's key, long enough";
 
 /// A folder with the tiny base and where adapters may be taken from.
-struct World {
+pub(crate) struct World {
     dir: tempfile::TempDir,
     config: Value,
 }
 
 impl World {
     fn new() -> Self {
+        Self::of_context(512)
+    }
+
+    pub(crate) fn of_context(tokens: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let config = tiny::config(&json!({ "max_position_embeddings": 512 }));
+        let config = tiny::config(&json!({ "max_position_embeddings": tokens }));
         tiny::write_model(&dir.path().join("tiny"), &config, &tiny::weights(&config, 1));
         tiny::write_tokenizer(&dir.path().join("tiny"));
         Self { dir, config }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// Writes an adapter to be added.
-    fn source(&self, name: &str, seed: u64) -> String {
+    pub(crate) fn source(&self, name: &str, seed: u64) -> String {
         let path = self.path(name);
         tiny::write_lora(&path, &self.config, &tiny::lora(&self.config, 8, 16.0, &Module::ALL, seed));
         path.to_str().unwrap().to_owned()
     }
 
-    fn adapters(&self, args: &[&str]) -> (i32, Vec<Value>) {
+    pub(crate) fn adapters(&self, args: &[&str]) -> (i32, Vec<Value>) {
         let adapters = self.path("adapters");
         let with = ["--json", "adapters", "--adapters", adapters.to_str().unwrap()];
         let (code, text) = crave(&self.path("home"), &[&with[..], args].concat());
         (code, text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
     }
 
-    fn serve(&self, args: &[&str], key: Option<&str>) -> Server {
+    pub(crate) fn serve(&self, args: &[&str], key: Option<&str>) -> Server {
         let (model, adapters) = (self.path("tiny"), self.path("adapters"));
         let with = ["--model", model.to_str().unwrap(), "--adapters", adapters.to_str().unwrap()];
         let mut command = binary();

@@ -6,7 +6,10 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use crave_schemas::{BodyHash, Code, Event, Refusal, UserId, body_hash};
 
-use crate::log::{IdEntry, IdKey, IdState, Record};
+use crate::{
+    Error,
+    log::{EventLog, IdEntry, IdKey, IdState, Record, Topic, partition_of},
+};
 
 /// An event that parsed, with what the index knows it by.
 #[derive(Clone, Debug)]
@@ -74,6 +77,34 @@ impl Intake {
                 Outcome::Accepted(Record { key: event.user_id.into(), value: event.json.into_bytes() })
             }
         }
+    }
+}
+
+/// What became of an event that was submitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    /// It is durable, or was before.
+    Durable,
+    /// It was not taken.
+    Refused(Refusal),
+}
+
+/// Puts one event into the inbox, unless it is there or admitted already.
+///
+/// # Errors
+/// When the log cannot take it at present.
+pub async fn submit(log: &dyn EventLog, event: &Event) -> Result<Submitted, Error> {
+    let parsed = Parsed::new(event);
+    let key = parsed.key;
+    let known = log.lookup(&[key])?.into_iter().next().flatten();
+    match Intake::new(known.map(|entry| (key, entry))).judge(parsed) {
+        Outcome::Accepted(record) => {
+            let partition = partition_of(event.user_id.as_str(), log.partitions());
+            log.append(Topic::Inbox, vec![(partition, record)]).await?;
+            Ok(Submitted::Durable)
+        }
+        Outcome::Duplicate => Ok(Submitted::Durable),
+        Outcome::Refused(refusal) => Ok(Submitted::Refused(refusal)),
     }
 }
 

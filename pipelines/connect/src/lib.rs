@@ -14,4 +14,4 @@ pub mod simulate;
 pub use admit::{Admit, Counts, DeadLetter};
 pub use error::{Error, Kind};
 pub use flow::LogConnector;
-pub use intake::{Intake, Outcome, Parsed};
+pub use intake::{Intake, Outcome, Parsed, Submitted, submit};

@@ -80,13 +80,20 @@ impl ApiError {
     }
 }
 
+impl ApiError {
+    /// The body, also of an event in a stream that has begun.
+    pub(crate) fn body(&self) -> serde_json::Value {
+        let mut body = json!({ "error": { "kind": self.kind, "message": self.message } });
+        if let Some(field) = &self.field {
+            body["error"]["field"] = (&**field).into();
+        }
+        body
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut body = json!({ "error": { "kind": self.kind, "message": self.message } });
-        if let Some(field) = self.field {
-            body["error"]["field"] = (&*field).into();
-        }
-        let mut response = (self.status, Json(body)).into_response();
+        let mut response = (self.status, Json(self.body())).into_response();
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }

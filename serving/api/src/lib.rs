@@ -4,6 +4,7 @@
 mod accounts;
 mod auth;
 mod body;
+mod coach;
 mod erasures;
 mod error;
 mod limits;
@@ -13,10 +14,10 @@ mod openapi;
 mod routes;
 mod secret;
 mod state;
-mod tone;
 
 pub use accounts::{Accounts, AccountsError, Chosen, Consent, PersonaExample};
 pub use body::{BadBody, split};
+pub use coach::personas;
 pub use erasures::{Erasure, Erasures};
 pub use limits::{Limits, RateLimit};
 pub use model_server::{Keys, KeysError, ModelLimits, ModelServer};

@@ -15,6 +15,11 @@ export function insight(person, now, question, kept) {
       resources: [{ name: "Emergency number in Europe", contact: "112" }, { name: "Find a helpline in your country", contact: "https://findahelpline.com" }],
     };
   }
+  const plain = (status, text, more = {}) => ({ status, sentences: [{ text, citations: [] }], citations: [], disclaimer: DISCLAIMER, ...more });
+  if (/just had a cookie/i.test(question)) {
+    return plain("proposed", "Shall I log this lapse: sugar, 7 of 10? It is stored once you confirm it.", { proposal: { id: "1" } });
+  }
+  if (question === "Yes") return plain("logged", "It is in your log as a lapse: sugar, 7 of 10.");
   const night = person.cravings.filter((row) => row.craving === "sugar" && local(row.event_time).hour >= 21 && Date.parse(row.event_time) > now.getTime() - 30 * 86_400_000);
   const all = person.cravings.filter((row) => row.craving === "sugar" && Date.parse(row.event_time) > now.getTime() - 30 * 86_400_000);
   if (all.length === 0) {

@@ -251,6 +251,15 @@ describe("ask", () => {
     assert.equal(await page.locator(at("turn")).count(), 0);
     calm();
   });
+  it("logs what was told once it is confirmed", async () => {
+    await enter();
+    await ask("I just had a cookie, 7/10");
+    assert.equal(await page.locator(at("thumb-up")).count(), 0, "there is nothing to judge yet");
+    await page.click(at("confirm-yes"));
+    await page.getByText("It is in your log").waitFor();
+    assert.equal(await page.locator(at("confirm-yes")).count(), 0);
+    calm();
+  });
   it("says when there is not enough data", async () => {
     await enter("empty");
     await page.locator(at("suggestion")).first().click();

@@ -1,6 +1,7 @@
 //! What goes out: an answer, its citations, and what a citation opens.
 
 use chrono::{DateTime, Utc};
+use crave_schemas::{EventId, UserId};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -9,6 +10,9 @@ use crate::{Crisis, Fact, Spoken, Value, intent::Draft};
 /// Goes with every answer.
 pub const DISCLAIMER: &str =
     "This informs; it does not diagnose or treat. Talk to a professional about your health.";
+
+/// Asks for a strength.
+pub(crate) const HOW_STRONG: &str = "How strong is it, as a number out of 10? Then I can log it.";
 
 /// What kind of answer it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -24,6 +28,8 @@ pub enum Status {
     OutOfScope,
     /// An event is proposed, or its strength asked for.
     Proposed,
+    /// An event was proposed and confirmed; it is in the log.
+    Logged,
 }
 
 /// A sentence and what it rests on.
@@ -103,12 +109,12 @@ pub struct Answer {
     pub spoken: Option<Spoken>,
 }
 
-/// An event that a message told of. It is stored only once the person confirms it: by sending `event` to
-/// `POST /v1/events` as it is. Its `event_id` is the proposal's, so that a second confirmation changes nothing.
+/// An event that a message told of. It is stored only once the person confirms it: by a plain "yes" as the next message
+/// of the conversation, or by sending `event` to `POST /v1/events` as it is. Its `event_id` is the proposal's, so that a second confirmation changes nothing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Proposal {
     /// Its id, which is the event's.
-    pub id: Uuid,
+    pub id: EventId,
     /// The event as intake takes it.
     pub event: Event,
 }
@@ -117,42 +123,46 @@ pub struct Proposal {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Event {
     /// The proposal's id.
-    pub event_id: Uuid,
+    pub event_id: EventId,
     /// What kind of program sends it.
     pub source: &'static str,
     /// `craving` or `lapse`.
     pub kind: &'static str,
     /// When the message came.
     pub event_time: DateTime<Utc>,
+    /// Minutes that the person's clock is east of UTC.
+    pub tz_offset_min: i64,
     /// What it tells.
     pub payload: serde_json::Value,
 }
 
 impl Answer {
-    /// Proposes to log what a message told; asks for the strength where a craving does not say it.
+    /// Proposes to log what the person told in `words` at an instant, `offset_min` minutes east of UTC; asks for the
+    /// strength where a craving does not say it. The same words at the same instant are the same event.
     #[must_use]
-    pub fn proposed(draft: &Draft, now: DateTime<Utc>) -> Self {
+    pub fn proposed(user: &UserId, draft: &Draft, words: &str, at: DateTime<Utc>, offset_min: i64) -> Self {
         let mut payload = serde_json::json!({ "craving": draft.craving });
         if draft.kind == "craving" {
             let Some(intensity) = draft.intensity else {
-                return Self::plain(
-                    Status::Proposed,
-                    &["How strong is it, as a number out of 10? Then I can log it."],
-                );
+                return Self::plain(Status::Proposed, &[HOW_STRONG]);
             };
             payload["intensity"] = intensity.into();
             if let Some(resisted) = draft.resisted {
                 payload["resisted"] = resisted.into();
             }
         }
-        let id = Uuid::now_v7();
-        let event = Event { event_id: id, source: "api", kind: draft.kind, event_time: now, payload };
-        let what = draft.kind;
-        let strength = draft.intensity.map(|n| format!(", {n} of 10")).unwrap_or_default();
-        let text = format!(
-            "Shall I log this {what}: {}{strength}? It is stored once you confirm it.",
-            draft.craving
-        );
+        let at_us = at.timestamp_micros();
+        let id = EventId::derived(user, format!("said/{at_us}/{words}").as_bytes());
+        let event_time = DateTime::from_timestamp_micros(at_us).unwrap_or(at);
+        let event = Event {
+            event_id: id,
+            source: "api",
+            kind: draft.kind,
+            event_time,
+            tz_offset_min: offset_min,
+            payload,
+        };
+        let text = format!("Shall I log this {draft}? It is stored once you confirm it.");
         Self { proposal: Some(Proposal { id, event }), ..Self::plain(Status::Proposed, &[text.as_str()]) }
     }
 

@@ -2,8 +2,6 @@
 //!
 //! A backend gives pieces of text as they come. Nothing it gives is sent to a person before [`crate::Gate`] has passed it.
 
-use std::time::Duration;
-
 use crave_lora::Message;
 use tokio::sync::mpsc;
 
@@ -17,15 +15,17 @@ pub use remote::{Remote, RemoteOptions};
 pub struct Prompt {
     /// The conversation.
     pub messages: Vec<Message>,
+    /// The adapter that should speak, if the server has it; else the base does.
+    pub adapter: Option<String>,
     /// Tokens of the answer at most.
     pub max_tokens: usize,
-    /// When it must be done.
-    pub time_max: Duration,
 }
 
 /// What comes of a prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
+    /// Comes first where an adapter speaks: its name.
+    Adapter(String),
     /// Text.
     Text(String),
     /// The end, with the tokens of prompt and answer where they are known.

@@ -18,6 +18,8 @@ mod branches;
 mod facts;
 mod identity;
 mod memories;
+mod past;
+mod propose;
 mod recollect;
 mod store;
 mod summary;
@@ -27,6 +29,7 @@ mod tell;
 use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, Utc};
+use crave_connect::log::EventLog;
 use crave_recall::chunk::BYTES_ATTRIBUTE;
 use crave_recall::{CONTEXT, Hit, IMPORTANCE, Memory, MemoryId, SearchOptions, SourceKind, Stage};
 use crave_schemas::{Clock, UserId};
@@ -40,7 +43,7 @@ pub use recollect::Recollection;
 pub use store::{Conversation, Conversations, Turn, UserFact};
 pub use tell::{Completion, Telling};
 
-use crate::{Answer, Error, Insights, QUESTION_CHARS_MAX, Result, Sentence, Status, engine, screen};
+use crate::{Answer, Coach, Error, Insights, QUESTION_CHARS_MAX, Result, Sentence, Status, engine, screen};
 
 /// Turns that are read with each message.
 const WORKING_TURNS: i64 = 20;
@@ -108,8 +111,19 @@ pub struct Reply {
 pub struct Chats {
     insights: Arc<Insights>,
     memories: Arc<Memories>,
+    log: Arc<dyn EventLog>,
     clock: Arc<dyn Clock>,
     under_way: tell::UnderWay,
+}
+
+/// Where a message comes.
+struct Place<'a> {
+    /// The conversation, and before which of its turns (the end where it is `None`); none where it begins one.
+    conversation: Option<(Uuid, Option<i64>)>,
+    /// The last turns before it.
+    working: &'a [Turn],
+    /// What the client's program adds: it ranks below our own rules, as words of the person.
+    system: &'a [&'a str],
 }
 
 /// What a message is answered with, before it is kept.
@@ -126,10 +140,15 @@ impl fmt::Debug for Chats {
 }
 
 impl Chats {
-    /// Answers through `insights` and remembers in `memories`.
+    /// Answers through `insights`, remembers in `memories`, and puts into `log` what people confirm.
     #[must_use]
-    pub fn new(insights: Arc<Insights>, memories: Arc<Memories>, clock: Arc<dyn Clock>) -> Self {
-        Self { insights, memories, clock, under_way: tell::UnderWay::default() }
+    pub fn new(
+        insights: Arc<Insights>,
+        memories: Arc<Memories>,
+        log: Arc<dyn EventLog>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { insights, memories, log, clock, under_way: tell::UnderWay::default() }
     }
 
     /// What is remembered, and the conversations.
@@ -146,12 +165,18 @@ impl Chats {
         self.memories.conversations.begin(user, self.clock.now()).await
     }
 
-    /// Answers a message within its conversation, then keeps and remembers it.
+    /// Answers a message within its conversation as `coach`, then keeps and remembers it.
     ///
     /// # Errors
     /// [`Error::NotFound`] for a conversation that is not the person's, [`Error::Question`] for an empty or too long
     /// message, [`Error::TooMany`] for a full conversation; else what tables and stores say.
-    pub async fn say(&self, user: &UserId, conversation: Uuid, message: &str) -> Result<Reply> {
+    pub async fn say(
+        &self,
+        user: &UserId,
+        conversation: Uuid,
+        message: &str,
+        coach: &Coach,
+    ) -> Result<Reply> {
         let message = message.trim();
         if message.is_empty() || message.chars().count() > QUESTION_CHARS_MAX {
             return Err(Error::Question(QUESTION_CHARS_MAX));
@@ -160,7 +185,9 @@ impl Chats {
         store.get(user, conversation).await?.ok_or(Error::NotFound("conversation"))?;
         let working = store.turns(user, conversation, None, WORKING_TURNS).await?;
         let now = self.clock.now();
-        let Answered { answer, recalled, learned } = self.respond(user, &working, message, now).await?;
+        let place = Place { conversation: Some((conversation, None)), working: &working, system: &[] };
+        let answered = Box::pin(self.respond(user, &place, message, now, coach)).await?;
+        let Answered { answer, recalled, learned } = answered;
         let crisis = answer.status == Status::Crisis;
         let turn = store.add(user, conversation, now, message, &answer.text()).await?;
         if !crisis {
@@ -176,21 +203,31 @@ impl Chats {
         Ok(Reply { turn, answer, recalled, learned })
     }
 
-    /// Answers a message that comes after the turns of `working`; keeps nothing.
+    /// Answers a message that comes at this place; keeps nothing, but an event that the person confirmed.
     async fn respond(
         &self,
         user: &UserId,
-        working: &[Turn],
+        place: &Place<'_>,
         message: &str,
         now: DateTime<Utc>,
+        coach: &Coach,
     ) -> Result<Answered> {
-        let earlier = working.iter().rev().map(|turn| turn.message.as_str()).find(|said| said.ends_with('?'));
-        let mut answer = Box::pin(self.insights.ask_within(user, message, earlier)).await?;
+        if let Some(step) = propose::step(place.working, message) {
+            let answer = self.proceed(user, place.working, step, message, now, coach).await?;
+            return Ok(Answered { answer, recalled: Vec::new(), learned: Vec::new() });
+        }
+        let coach = match self.insights.is_spoken(coach) {
+            true => &self.with_past(user, place, message, now, coach).await?,
+            false => coach,
+        };
+        let mut said = place.working.iter().rev().map(|turn| turn.message.as_str());
+        let earlier = said.find(|said| said.ends_with('?'));
+        let mut answer = Box::pin(self.insights.ask_within(user, message, earlier, coach)).await?;
         let learned = if answer.status == Status::Crisis { Vec::new() } else { facts::facts(message) };
         let mut recalled = Vec::new();
         if engine::is_foreign(&answer) {
             if message.ends_with('?') {
-                recalled = self.recalled(user, message, now).await;
+                recalled = self.recalled(user, message, now, QUOTED).await;
                 answer = from_the_past(&recalled, answer);
             } else {
                 answer = noted(&learned);
@@ -201,7 +238,7 @@ impl Chats {
     }
 
     /// What the person said or wrote of it before; without memories the answer is poorer, not wrong.
-    async fn recalled(&self, user: &UserId, message: &str, now: DateTime<Utc>) -> Vec<Recalled> {
+    async fn recalled(&self, user: &UserId, message: &str, now: DateTime<Utc>, most: usize) -> Vec<Recalled> {
         let Some(recall) = &self.memories.recall else { return Vec::new() };
         let kinds = vec![SourceKind::Chat, SourceKind::Note, SourceKind::Journal, SourceKind::Document];
         let mut options = SearchOptions { kinds, ..SearchOptions::new(now) };
@@ -224,7 +261,7 @@ impl Chats {
             let shares = parts.lexical > 0.0 && parts.coverage >= COVERAGE_MIN;
             (near || shares) && answers
         };
-        let quoted = hits.into_iter().filter(fits).take(QUOTED);
+        let quoted = hits.into_iter().filter(fits).take(most);
         quoted
             .map(|hit| Recalled {
                 id: hit.id,

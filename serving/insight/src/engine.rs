@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     Answer, Ask, Backend, Citation, Citations, Coach, Detail, DetailRow, Error, Fact, Found, Label, Measure,
-    Note, Period, Planned, Query, Rate, Reading, Result, Role, Sentences, Status, Value, compose,
+    Note, Period, Planned, Query, Rate, Reading, Result, Role, Status, Value, budget, compose,
     intent::{Intent, intent},
     measure, plan, question, screen, speak,
 };
@@ -71,54 +71,57 @@ impl Insights {
         &self.citations
     }
 
+    /// Whether a model may speak to a person whose coach this is.
+    #[must_use]
+    pub fn is_spoken(&self, coach: &Coach) -> bool {
+        self.speaker(coach).is_some()
+    }
+
+    fn speaker(&self, coach: &Coach) -> Option<&dyn Backend> {
+        self.backend.as_deref().filter(|backend| coach.remote_allowed || !backend.is_remote())
+    }
+
+    /// Minutes that the person's clock is east of UTC: what they chose, else what their log says.
+    pub(crate) async fn offset_min(&self, user: &UserId, now: DateTime<Utc>, coach: &Coach) -> Result<i64> {
+        match coach.offset_min {
+            Some(chosen) => Ok(chosen),
+            None => Ok(self.profile(user, now).await?.offset_min),
+        }
+    }
+
+    /// Refuses a persona that would leave too little of the model's context.
+    ///
+    /// # Errors
+    /// [`Error::Persona`], with the counts.
+    pub fn check_persona(&self, persona: &str) -> Result<()> {
+        match &self.backend {
+            Some(backend) => budget::check_persona(backend.counter(), persona, backend.context()),
+            None => Ok(()),
+        }
+    }
+
     /// Answers a question of a person from their own log.
     ///
     /// # Errors
-    /// [`Error::Question`] when it is empty or too long, else what tables and store say.
-    pub async fn ask(&self, user: &UserId, question: &str) -> Result<Answer> {
-        let answer = self.ask_within(user, question, None).await?;
+    /// [`Error::Question`] when it is empty or too long, [`Error::ContextLength`] when it is too long for the model,
+    /// [`Error::Left`] when the coach's sink is dropped; else what tables and store say.
+    pub async fn ask(&self, user: &UserId, question: &str, coach: &Coach) -> Result<Answer> {
+        let answer = Box::pin(self.ask_within(user, question, None, coach)).await?;
         self.citations.answered(user, question, &answer, self.clock.now()).await?;
         Ok(answer)
     }
 
     /// The same after an `earlier` question of the same conversation, which a short follow-up ("and on weekends?")
-    /// takes up.
+    /// takes up; it is not kept for judgement.
     ///
     /// # Errors
     /// As [`Self::ask`].
-    pub async fn ask_within(&self, user: &UserId, question: &str, earlier: Option<&str>) -> Result<Answer> {
-        self.ask_coach(user, question, earlier, &Coach::default(), None).await
-    }
-
-    /// The same by a coach, where a model speaks; `sink` gets each sentence as it is released.
-    ///
-    /// # Errors
-    /// As [`Self::ask`]; [`Error::ContextLength`] for a question too long for the model, [`Error::Left`] when `sink` is
-    /// dropped.
-    pub async fn ask_coach(
+    pub async fn ask_within(
         &self,
         user: &UserId,
         question: &str,
         earlier: Option<&str>,
         coach: &Coach,
-        sink: Option<&Sentences>,
-    ) -> Result<Answer> {
-        let answer = Box::pin(self.answer(user, question, earlier, coach, sink)).await?;
-        if let Some(sink) = sink.filter(|_| answer.spoken.is_none()) {
-            for sentence in &answer.sentences {
-                sink.send(sentence.clone()).await.map_err(|_| Error::Left)?;
-            }
-        }
-        Ok(answer)
-    }
-
-    async fn answer(
-        &self,
-        user: &UserId,
-        question: &str,
-        earlier: Option<&str>,
-        coach: &Coach,
-        sink: Option<&Sentences>,
     ) -> Result<Answer> {
         let question = question.trim();
         if question.is_empty() || question.chars().count() > QUESTION_CHARS_MAX {
@@ -128,10 +131,11 @@ impl Insights {
             return Ok(Answer::crisis(crisis));
         }
         let now = self.clock.now();
+        let mut profile = self.profile(user, now).await?;
+        profile.offset_min = coach.offset_min.unwrap_or(profile.offset_min);
         if let Intent::Log(draft) = intent(question) {
-            return Ok(Answer::proposed(&draft, now));
+            return Ok(Answer::proposed(user, &draft, question, now, profile.offset_min));
         }
-        let profile = self.profile(user, now).await?;
         let read = |text: &str| question::read(text, &profile.labels, now, profile.offset_min);
         let followed =
             earlier.filter(|_| question::follows(question)).map(|earlier| format!("{question} {earlier}"));
@@ -143,7 +147,7 @@ impl Insights {
             Reading::Medical => Ok(Answer::plain(Status::OutOfScope, MEDICAL)),
             Reading::Foreign => Ok(Answer::plain(Status::OutOfScope, FOREIGN)),
             Reading::Own(_) if profile.labels.is_empty() => Ok(Answer::plain(Status::NotEnoughData, EMPTY)),
-            Reading::Own(query) => self.own(user, question, &query, &profile, (coach, sink)).await,
+            Reading::Own(query) => self.own(user, question, &query, &profile, coach).await,
         }
     }
 
@@ -153,7 +157,7 @@ impl Insights {
         question: &str,
         query: &Query,
         profile: &Profile,
-        (coach, sink): (&Coach, Option<&Sentences>),
+        coach: &Coach,
     ) -> Result<Answer> {
         let now = self.clock.now();
         let period = query.period.clone().unwrap_or_else(|| usual_period(query, &profile.labels, now));
@@ -181,15 +185,14 @@ impl Insights {
         }
         let (status, mut sentences) = compose(query, &facts);
         let mut spoken = None;
-        let backend = self.backend.as_ref().filter(|backend| coach.remote_allowed || !backend.is_remote());
-        if let Some(backend) = backend.filter(|_| status == Status::Answered) {
+        if let Some(backend) = self.speaker(coach).filter(|_| status == Status::Answered) {
             let mut named: Vec<(&str, &Fact)> =
                 facts.iter().map(|(role, fact)| (role.as_str(), fact)).collect();
             // The same facts make the same prompt.
             named.sort_by_key(|(name, _)| *name);
             // Opened while it is told, so before it is.
             self.citations.keep(user, &named.iter().map(|(_, fact)| *fact).collect::<Vec<_>>(), now).await?;
-            let told = Box::pin(speak(backend.as_ref(), question, &named, sentences, coach, sink)).await?;
+            let told = Box::pin(speak(backend, question, &named, sentences, coach)).await?;
             (sentences, spoken) = (told.0, Some(told.1));
         }
         let mut cited: Vec<&Fact> = Vec::new();

@@ -77,6 +77,9 @@ pub enum Error {
     /// The tables' version could not be read.
     #[error("the tables cannot be read at present")]
     Tables(#[from] crave_tables::Error),
+    /// The log did not take what was confirmed.
+    #[error("it could not be logged at present; say it again")]
+    Log(#[from] crave_connect::Error),
     /// The citations could not be kept or read.
     #[error("the citations cannot be kept at present; check the disk")]
     Store(#[from] sqlx::Error),
@@ -112,7 +115,7 @@ impl Error {
                 // The SQL is ours.
                 crave_lake::Kind::Invalid => Kind::Internal,
             },
-            Self::Tables(_) | Self::Store(_) => Kind::Unavailable,
+            Self::Tables(_) | Self::Store(_) | Self::Log(_) => Kind::Unavailable,
             Self::Rows(_) | Self::Arrow(_) => Kind::Internal,
         }
     }

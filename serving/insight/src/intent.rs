@@ -8,6 +8,8 @@
 //! | question | answered from the log |
 //! | talk | remembered and answered as talk |
 
+use std::fmt;
+
 use crave_recall::words::{any, find, words};
 use serde::Serialize;
 
@@ -39,6 +41,13 @@ pub struct Draft {
     pub intensity: Option<u8>,
     /// Whether it was resisted, where it is said.
     pub resisted: Option<bool>,
+}
+
+impl fmt::Display for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind, self.craving)?;
+        self.intensity.map_or(Ok(()), |strength| write!(f, ", {strength} of 10"))
+    }
 }
 
 /// Reads a message.
@@ -133,7 +142,7 @@ fn draft(message: &str, words: &[String]) -> Option<Draft> {
 }
 
 /// `7/10`, `7 of 10`, `7 out of 10`; nothing where it is not one of 0 to 10.
-fn strength(message: &str) -> Option<u8> {
+pub(crate) fn strength(message: &str) -> Option<u8> {
     let plain = message.to_lowercase().replace("out of", "/").replace(" of ", "/").replace(' ', "");
     let at = plain.find("/10")?;
     if plain.get(at + 3..).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit() || c == '/')) {

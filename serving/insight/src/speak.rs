@@ -1,13 +1,11 @@
 //! A model's answer, sentence by sentence through the gate.
 
-use std::time::Duration;
-
 use crave_lora::Message;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
 use crate::{
-    Backend, Error, Fact, Gate, Piece, Prompt, Result, Sentence, Voice,
+    Backend, Error, Fact, Gate, Piece, Pieces, Prompt, Result, Sentence, Voice,
     budget::{self, Parts},
     prompt,
 };
@@ -19,8 +17,6 @@ const SENTENCES_MAX: usize = 12;
 const UNFINISHED_BYTES_MAX: usize = 2_000;
 /// Tokens kept for the answer: at most these, and at most a quarter of the context.
 const ANSWER_TOKENS: usize = 400;
-/// How long a model may take.
-const TIME_MAX: Duration = Duration::from_secs(60);
 
 /// What of a person goes with a question. The default is nobody in particular, and nothing leaves this machine.
 #[derive(Clone, Debug, Default)]
@@ -29,19 +25,31 @@ pub struct Coach {
     pub persona: String,
     /// How it speaks.
     pub voice: Voice,
+    /// The adapter that should speak, where the model's server has it.
+    pub adapter: Option<String>,
     /// The person has allowed that their words go to a server elsewhere.
     pub remote_allowed: bool,
     /// What was said before, oldest first.
     pub conversation: Vec<Message>,
     /// What the person wrote before that may matter, the best first.
     pub memories: Vec<String>,
+    /// Minutes that the person's clock is east of UTC; else what their log says.
+    pub offset_min: Option<i64>,
+    /// Gets each sentence of a model as it is released; what is composed comes with the answer alone.
+    pub sink: Option<Sentences>,
 }
 
 /// Who spoke an answer, where a model did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Spoken {
     /// The model.
     pub model: String,
+    /// The adapter, where one spoke.
+    pub adapter: Option<String>,
+    /// Tokens of the prompt and of what the model said, as its server counted them; 0 where it did not.
+    pub prompt_tokens: usize,
+    /// See `prompt_tokens`.
+    pub completion_tokens: usize,
     /// Sentences that were withheld.
     pub withheld_n: usize,
     /// The composer's sentences were sent as well, or instead.
@@ -61,8 +69,8 @@ pub async fn speak(
     facts: &[(&str, &Fact)],
     composed: Vec<Sentence>,
     coach: &Coach,
-    sink: Option<&Sentences>,
 ) -> Result<(Vec<Sentence>, Spoken)> {
+    let sink = coach.sink.as_ref();
     let parts = Parts {
         rules: prompt::rules(facts, coach.voice),
         persona: coach.persona.clone(),
@@ -73,9 +81,12 @@ pub async fn speak(
     let context = backend.context();
     let answer_min = ANSWER_TOKENS.min(context / 4).max(1);
     let fitted = budget::fit(backend.counter(), &parts, context, answer_min)?;
-    let mut spoken = Spoken { model: backend.model().to_owned(), withheld_n: 0, composed: false };
-    let pieces =
-        backend.speak(Prompt { messages: fitted.messages, max_tokens: answer_min, time_max: TIME_MAX });
+    let mut spoken = Spoken { model: backend.model().to_owned(), ..Spoken::default() };
+    let pieces = backend.speak(Prompt {
+        messages: fitted.messages,
+        adapter: coach.adapter.clone(),
+        max_tokens: answer_min,
+    });
     let mut said = Vec::new();
     let mut whole = false;
     match pieces {
@@ -83,13 +94,19 @@ pub async fn speak(
             let own_words = [question];
             let gate = Gate::new(facts, &own_words);
             let mut open = String::new();
-            'told: while let Some(piece) = pieces.recv().await {
+            'told: while let Some(piece) = heard(&mut pieces, sink).await? {
                 let last = match piece {
+                    Piece::Adapter(adapter) => {
+                        spoken.adapter = Some(adapter);
+                        continue;
+                    }
                     Piece::Text(text) => {
                         open.push_str(&text);
                         false
                     }
-                    Piece::Done { .. } => {
+                    Piece::Done { prompt_tokens, completion_tokens } => {
+                        spoken.prompt_tokens = prompt_tokens.unwrap_or_default();
+                        spoken.completion_tokens = completion_tokens.unwrap_or_default();
                         whole = true;
                         true
                     }
@@ -137,6 +154,20 @@ pub async fn speak(
         }
     }
     Ok((said, spoken))
+}
+
+/// The next piece; whoever asked may leave meanwhile.
+async fn heard(pieces: &mut Pieces, sink: Option<&Sentences>) -> Result<Option<Piece>> {
+    let left = async {
+        match sink {
+            Some(sink) => sink.closed().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        piece = pieces.recv() => Ok(piece),
+        () = left => Err(Error::Left),
+    }
 }
 
 async fn release(said: &mut Vec<Sentence>, sentence: Sentence, sink: Option<&Sentences>) -> Result<()> {

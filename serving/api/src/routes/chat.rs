@@ -11,10 +11,12 @@
 //! | `status` | `answered`, `not_enough_data`, `out_of_scope`, `crisis` |
 //! | `sentences`, `citations`, `disclaimer`, `resources` | as of `POST /v1/insights`: each number opens by its id |
 //! | `recalled` | what of the past the answer quotes |
+//! | `spoken` | the model that spoke, what of it was withheld, and whether the composer spoke as well; absent where none did |
 //! | `persona`, `adapter` | who the caller is as a craver, and the adapter that spoke; null where none did |
-//! | `fallback` | why no adapter spoke: `no_model` (composed from facts), `crisis` (the fixed answer), `task` |
+//! | `fallback` | why no adapter spoke: `no_model` (none is set, or the caller does not allow it), `composed` (from facts alone), `no_adapter` (the base with the persona's prompt), `crisis` (the fixed answer), `task` |
 //!
-//! No model is configured here yet: what is composed from facts takes no tokens, and `usage` says 0.
+//! A stream carries each sentence once it is released. `usage` counts what a model read and said; what is composed takes
+//! no tokens. The header is missing where a stream begins before the conversation is kept.
 
 use axum::{
     Json,
@@ -23,17 +25,20 @@ use axum::{
     http::{HeaderMap, HeaderValue},
     response::{IntoResponse as _, Response},
 };
-use crave_insight::{Completion, Kind, Speaker, Status, Telling, Told};
+use crave_insight::{Coach, Completion, Kind, Reply, Sentence, Speaker, Status, Telling, Told};
 use crave_persona::archetypes;
 use crave_schemas::UserId;
+use futures::{StreamExt as _, future::BoxFuture};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::spoken::{Said, said};
 use crate::{
     App,
     accounts::Caller,
     auth,
-    openai::{ChatRequest, FinishReason, Head, OpenAiError, Piece, Usage, respond},
+    coach::{Chosen, coach},
+    openai::{ChatRequest, FinishReason, Form, Head, OpenAiError, Piece, Usage, respond},
 };
 
 /// Bytes of a request: the longest history.
@@ -60,9 +65,12 @@ pub(super) async fn completions(
         .take(&user, QUESTION_EVENTS, &app.limits, app.clock.now())
         .map_err(|_| OpenAiError::overloaded("too many questions at once; try again"))?;
     let telling = telling(&headers, &request);
-    // All is decided before the first byte, so that a failure has its status; a client that goes away drops it.
-    let completion = Box::pin(app.chats.tell(&user, &telling)).await.map_err(|error| failed(&error))?;
-    let persona = persona(&app, &user, &completion).await;
+    let chosen = Box::pin(coach(&app, &user)).await;
+    // Its cause is in the log.
+    let mut chosen = chosen.map_err(|_| OpenAiError::unavailable("answers cannot be given at present"))?;
+    if request.model != OWN {
+        chosen.coach.adapter = Some(request.model.clone());
+    }
     let head = Head {
         id: format!("chatcmpl-{}", Uuid::now_v7().simple()),
         created: app.clock.now().timestamp(),
@@ -70,17 +78,65 @@ pub(super) async fn completions(
         fingerprint: None,
         metadata: Map::new(),
     };
-    let pieces = completion.reply.answer.pieces().into_iter().map(Piece::Text);
-    let end = [
-        Piece::Extension(extension(&completion, persona.as_deref())?),
-        Piece::Done { finish: FinishReason::Stop, usage: Usage::new(0, 0) },
-    ];
-    let pieces: Vec<Piece> = pieces.chain(end).collect();
-    let mut response = respond(head, request.form, futures::stream::iter(pieces)).await;
-    if let Some(id) = completion.conversation.and_then(|id| HeaderValue::from_str(&id.to_string()).ok()) {
-        response.headers_mut().insert(CONVERSATION, id);
+    let own = chosen.coach.clone();
+    let work = |coach: Coach| -> BoxFuture<'static, _> {
+        Box::pin(async move { answered(&app, &user, &telling, &chosen, &coach).await })
+    };
+    // A client that goes away drops all of it.
+    let mut told = Box::pin(said(own, work));
+    let mut first = told.next().await;
+    while request.form == Form::Whole && matches!(first, Some(Said::Sentence(_))) {
+        first = told.next().await;
     }
-    Ok(response)
+    let first = match first {
+        // All is decided before the first byte, so that a failure has its status.
+        Some(Said::Done(Err(error))) => return Err(error),
+        Some(Said::Done(Ok((completion, more)))) => {
+            let text = completion.reply.answer.pieces().into_iter().map(Piece::Text);
+            let pieces: Vec<Piece> = text.chain(end(&completion, more)).collect();
+            let mut response = respond(head, request.form, futures::stream::iter(pieces)).await;
+            let id = completion.conversation.map(|id| id.to_string());
+            if let Some(id) = id.and_then(|id| HeaderValue::from_str(&id).ok()) {
+                response.headers_mut().insert(CONVERSATION, id);
+            }
+            return Ok(response);
+        }
+        Some(Said::Sentence(first)) => first.text,
+        None => return Err(OpenAiError::unavailable("the server stopped before it answered; ask again")),
+    };
+    let rest = told.flat_map(|one| {
+        futures::stream::iter(match one {
+            Said::Sentence(Sentence { text, .. }) => vec![Piece::Text(format!(" {text}"))],
+            Said::Done(Ok((completion, more))) => end(&completion, more).into(),
+            Said::Done(Err(error)) => vec![Piece::Failed(error)],
+        })
+    });
+    let pieces = futures::stream::iter([Piece::Text(first)]).chain(rest);
+    Ok(respond(head, request.form, pieces).await)
+}
+
+/// The answer, and what of it goes beside the text.
+async fn answered(
+    app: &App,
+    user: &UserId,
+    telling: &Telling,
+    chosen: &Chosen,
+    coach: &Coach,
+) -> Result<(Completion, Map<String, Value>), OpenAiError> {
+    let told = Box::pin(app.chats.tell(user, telling, coach)).await.map_err(|error| failed(&error))?;
+    let reply = Reply { answer: chosen.toned(told.reply.answer), ..told.reply };
+    let completion = Completion { reply, ..told };
+    let persona = persona(app, user, chosen, &completion).await;
+    let has_model = app.insights.is_spoken(coach);
+    let more = extension(&completion, persona.as_deref(), has_model)?;
+    Ok((completion, more))
+}
+
+/// What ends an answer.
+fn end(completion: &Completion, more: Map<String, Value>) -> [Piece; 2] {
+    let spoken = completion.reply.answer.spoken.as_ref();
+    let usage = spoken.map_or_else(Usage::default, |by| Usage::new(by.prompt_tokens, by.completion_tokens));
+    [Piece::Extension(more), Piece::Done { finish: FinishReason::Stop, usage }]
 }
 
 pub(super) async fn models(State(app): State<App>, headers: HeaderMap) -> Result<Json<Value>, OpenAiError> {
@@ -143,25 +199,36 @@ fn telling(headers: &HeaderMap, request: &ChatRequest) -> Telling {
 }
 
 /// The caller's archetype; the answer does without when it cannot be told.
-async fn persona(app: &App, user: &UserId, completion: &Completion) -> Option<String> {
+async fn persona(app: &App, user: &UserId, chosen: &Chosen, completion: &Completion) -> Option<String> {
     let plain = completion.conversation.is_none() || completion.reply.answer.status == Status::Crisis;
     if plain {
         return None;
     }
+    if chosen.persona.is_some() {
+        return chosen.persona.clone();
+    }
     Box::pin(super::persona::of(app, user)).await.ok().map(|persona| persona.archetype)
 }
 
-fn extension(completion: &Completion, persona: Option<&str>) -> Result<Map<String, Value>, OpenAiError> {
+fn extension(
+    completion: &Completion,
+    persona: Option<&str>,
+    has_model: bool,
+) -> Result<Map<String, Value>, OpenAiError> {
     let reply = &completion.reply;
     let mut crave = match serde_json::to_value(&reply.answer) {
         Ok(Value::Object(answer)) => answer,
         Ok(_) => Map::new(),
         Err(error) => return Err(OpenAiError::internal(&error)),
     };
+    let spoken = reply.answer.spoken.as_ref();
+    let adapter = spoken.and_then(|spoken| spoken.adapter.as_deref());
     let fallback = match (completion.conversation, reply.answer.status) {
-        (None, _) => "task",
-        (_, Status::Crisis) => "crisis",
-        _ => "no_model",
+        (None, _) => Some("task"),
+        (_, Status::Crisis) => Some("crisis"),
+        _ if !has_model => Some("no_model"),
+        _ if spoken.is_none() => Some("composed"),
+        _ => adapter.is_none().then_some("no_adapter"),
     };
     let answer_id = completion.conversation.map(|id| format!("{id}#{}", reply.turn));
     // By which it can be judged, where answers have an id of their own.
@@ -171,7 +238,7 @@ fn extension(completion: &Completion, persona: Option<&str>) -> Result<Map<Strin
         ("conversation_id", json!(completion.conversation)),
         ("recalled", json!(reply.recalled)),
         ("persona", json!(persona)),
-        ("adapter", Value::Null),
+        ("adapter", json!(adapter)),
         ("fallback", json!(fallback)),
     ] {
         crave.insert(name.to_owned(), value);
@@ -181,6 +248,9 @@ fn extension(completion: &Completion, persona: Option<&str>) -> Result<Map<Strin
 
 fn failed(error: &crave_insight::Error) -> OpenAiError {
     match error.kind() {
+        _ if matches!(error, crave_insight::Error::ContextLength { .. }) => {
+            OpenAiError::context_length(error.to_string())
+        }
         Kind::Invalid | Kind::NotFound => OpenAiError::invalid("messages", error.to_string()),
         Kind::Overloaded => OpenAiError::overloaded("too many questions at once; try again"),
         Kind::Unavailable => {

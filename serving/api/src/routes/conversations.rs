@@ -7,13 +7,23 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
 };
-use crave_insight::Conversation;
+use crave_insight::{Coach, Conversation, Reply};
+use crave_schemas::UserId;
+use futures::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::insights::{events, wants_events};
-use crate::{App, accounts::Caller, error::ApiError};
+use super::{
+    insights::wants_events,
+    spoken::{events, said},
+};
+use crate::{
+    App,
+    accounts::Caller,
+    coach::{Chosen, coach},
+    error::ApiError,
+};
 
 /// Turns of a page when none is asked for, and at most.
 const PAGE_TURNS: (i64, i64) = (50, 500);
@@ -89,9 +99,26 @@ pub(super) async fn say(
     headers: HeaderMap,
     Json(message): Json<Message>,
 ) -> Result<Response, ApiError> {
-    let reply = Box::pin(app.chats.say(&caller.user_id, id, &message.text)).await?;
-    if wants_events(&headers) {
-        return events(&reply.answer.sentences, &reply);
+    let (user, text) = (caller.user_id, message.text);
+    let chosen = Box::pin(coach(&app, &user)).await?;
+    if !wants_events(&headers) {
+        return Ok(Json(reply(&app, &user, id, &text, &chosen, &chosen.coach).await?).into_response());
     }
-    Ok(Json(reply).into_response())
+    let own = chosen.coach.clone();
+    let work = |coach: Coach| -> BoxFuture<'static, _> {
+        Box::pin(async move { reply(&app, &user, id, &text, &chosen, &coach).await })
+    };
+    events(said(own, work), |reply| &reply.answer).await
+}
+
+async fn reply(
+    app: &App,
+    user: &UserId,
+    id: Uuid,
+    text: &str,
+    chosen: &Chosen,
+    coach: &Coach,
+) -> Result<Reply, ApiError> {
+    let reply = Box::pin(app.chats.say(user, id, text, coach)).await?;
+    Ok(Reply { answer: chosen.toned(reply.answer), ..reply })
 }

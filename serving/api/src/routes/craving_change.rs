@@ -13,8 +13,9 @@ use axum::{
 };
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
 use crave_connect::{
-    Intake, Outcome, Parsed,
+    Submitted,
     log::{IdEntry, IdKey, IdState, Topic, partition_of},
+    submit,
 };
 use crave_lake::Query as Named;
 use crave_schemas::{Admitted, Event, EventId, Kind, Payload, UserId};
@@ -23,7 +24,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::cravings::rows;
-use super::event_status::waits;
+use super::event_status::{Whereabouts, whereabouts};
 use crate::{App, accounts::Caller, error::ApiError};
 
 /// How long an answer waits for the event to be admitted.
@@ -72,12 +73,10 @@ pub(super) async fn patch(
     let target = target(&app, &user, id).await?;
     let Target::Known(entry) = target else { return Err(unknown()) };
     let expected = expected(&headers, &change)?;
+    // Asked first: what was stored before the tables are read must be in them.
+    let is_stored = app.observer.is_stored(partition_of(user.as_str(), app.log.partitions()), entry.offset);
     let Some(current) = current(&app, &user, id).await? else {
-        let partition = partition_of(user.as_str(), app.log.partitions());
-        if app.observer.is_stored(partition, entry.offset) {
-            return Err(unknown());
-        }
-        return Err(not_yet());
+        return Err(if is_stored { unknown() } else { not_yet() });
     };
     let wanted = merged(&current, &change, now)?;
     let same = wanted.payload == current.payload
@@ -150,12 +149,10 @@ enum Target {
 }
 
 async fn target(app: &App, user: &UserId, id: EventId) -> Result<Target, ApiError> {
-    let Some(entry) = app.log.lookup(&[IdKey::new(user, id)])?.into_iter().next().flatten() else {
-        let partition = partition_of(user.as_str(), app.log.partitions());
-        return match waits(app, partition, id).await? {
-            true => Err(not_yet()),
-            false => Ok(Target::Unknown),
-        };
+    let entry = match whereabouts(app, user, id).await? {
+        Whereabouts::Known(entry) => entry,
+        Whereabouts::Waits => return Err(not_yet()),
+        Whereabouts::Nowhere => return Ok(Target::Unknown),
     };
     let event = admitted(app, user, entry).await?;
     let is_craving = event.is_none_or(|event| event.kind == Kind::Craving.as_str());
@@ -269,17 +266,13 @@ async fn send(app: &App, user: &UserId, event: &Value) -> Result<&'static str, A
     })?;
     let event = Event::parse(event.to_string().as_bytes(), Some(user), now);
     let event = event.map_err(|refusal| ApiError::refused(&refusal))?;
-    let parsed = Parsed::new(&event);
-    let key = parsed.key;
+    let key = IdKey::new(user, event.event_id);
     let known = app.log.lookup(&[key])?.into_iter().next().flatten();
     if known.is_some_and(|entry| entry.state == IdState::Admitted) {
         return decided(app, user, &event, known).await;
     }
-    let partition = partition_of(user.as_str(), app.log.partitions());
-    match Intake::new(known.map(|entry| (key, entry))).judge(parsed) {
-        Outcome::Accepted(record) => app.log.append(Topic::Inbox, vec![(partition, record)]).await?,
-        Outcome::Duplicate => {}
-        Outcome::Refused(refusal) => return Err(ApiError::refused(&refusal)),
+    if let Submitted::Refused(refusal) = submit(app.log.as_ref(), &event).await? {
+        return Err(ApiError::refused(&refusal));
     }
     let admitted = async {
         loop {

@@ -8,9 +8,9 @@ use axum::{
 };
 use crave_connect::{
     DeadLetter,
-    log::{IdKey, IdState, Stored, Topic, partition_of},
+    log::{IdEntry, IdKey, IdState, Stored, Topic, partition_of},
 };
-use crave_schemas::EventId;
+use crave_schemas::{EventId, UserId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -26,12 +26,10 @@ pub(super) async fn get(
 ) -> Result<Json<Value>, ApiError> {
     let event = EventId::parse(&id).map_err(|refusal| ApiError::invalid("id", refusal.reason))?;
     let partition = partition_of(caller.user_id.as_str(), app.log.partitions());
-    let key = IdKey::new(&caller.user_id, event);
-    let Some(entry) = app.log.lookup(&[key])?.into_iter().next().flatten() else {
-        if waits(&app, partition, event).await? {
-            return Ok(Json(json!({ "event_id": event, "status": "waiting" })));
-        }
-        return Err(ApiError::not_found("no event of yours has this id"));
+    let entry = match whereabouts(&app, &caller.user_id, event).await? {
+        Whereabouts::Known(entry) => entry,
+        Whereabouts::Waits => return Ok(Json(json!({ "event_id": event, "status": "waiting" }))),
+        Whereabouts::Nowhere => return Err(ApiError::not_found("no event of yours has this id")),
     };
     if entry.state == IdState::Dead {
         let read = app.log.read(Topic::Dead, partition, entry.offset, 1, Duration::ZERO).await?;
@@ -54,8 +52,32 @@ pub(super) async fn get(
     Ok(Json(json!({ "event_id": event, "status": state, "table": "events", "table_version": version })))
 }
 
+/// Where an id is.
+pub(super) enum Whereabouts {
+    /// In the index.
+    Known(IdEntry),
+    /// In the inbox, before `admit`.
+    Waits,
+    /// Nowhere.
+    Nowhere,
+}
+
+/// Where the id of a person's event is.
+pub(super) async fn whereabouts(app: &App, user: &UserId, event: EventId) -> Result<Whereabouts, ApiError> {
+    let known =
+        || Ok::<_, ApiError>(app.log.lookup(&[IdKey::new(user, event)])?.into_iter().next().flatten());
+    if let Some(entry) = known()? {
+        return Ok(Whereabouts::Known(entry));
+    }
+    if waits(app, partition_of(user.as_str(), app.log.partitions()), event).await? {
+        return Ok(Whereabouts::Waits);
+    }
+    // It may have been admitted between the two looks.
+    Ok(known()?.map_or(Whereabouts::Nowhere, Whereabouts::Known))
+}
+
 /// Whether the id is in the part of the inbox that `admit` has not come to yet.
-pub(super) async fn waits(app: &App, partition: u32, event: EventId) -> Result<bool, ApiError> {
+async fn waits(app: &App, partition: u32, event: EventId) -> Result<bool, ApiError> {
     #[derive(Deserialize)]
     struct Id {
         event_id: EventId,

@@ -1,22 +1,24 @@
 //! `POST /v1/insights {"question": …}`: an answer from the caller's own log, whole or as server-sent events
-//! (`Accept: text/event-stream`: a `sentence` each, then `done` with the whole).
-
-use std::convert::Infallible;
+//! (`Accept: text/event-stream`: a `sentence` each as it is released, then `done` with the whole).
 
 use axum::{
     Json,
     extract::State,
     http::{HeaderMap, header::ACCEPT},
-    response::{
-        IntoResponse as _, Response,
-        sse::{Event, Sse},
-    },
+    response::{IntoResponse as _, Response},
 };
-use crave_insight::{Coach, Sentence, Voice};
-use crave_persona::{Profile, Tone};
-use serde::{Deserialize, Serialize};
+use crave_insight::{Answer, Coach};
+use crave_schemas::UserId;
+use futures::future::BoxFuture;
+use serde::Deserialize;
 
-use crate::{App, accounts::Caller, error::ApiError, tone::toned};
+use super::spoken::{events, said};
+use crate::{
+    App,
+    accounts::Caller,
+    coach::{Chosen, coach},
+    error::ApiError,
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,38 +32,30 @@ pub(super) async fn post(
     headers: HeaderMap,
     Json(request): Json<Request>,
 ) -> Result<Response, ApiError> {
-    let coach = coach(&app.accounts.profile(&caller.user_id).await?.profile);
-    let asked = app.insights.ask_coach(&caller.user_id, &request.question, None, &coach, None);
-    let answer = Box::pin(asked).await?;
-    let answer = toned(&app.accounts, &caller.user_id, answer).await?;
-    if wants_events(&headers) { events(&answer.sentences, &answer) } else { Ok(Json(answer).into_response()) }
+    let (user, question) = (caller.user_id, request.question);
+    let chosen = Box::pin(coach(&app, &user)).await?;
+    if !wants_events(&headers) {
+        return Ok(Json(ask(&app, &user, &question, &chosen, &chosen.coach).await?).into_response());
+    }
+    let own = chosen.coach.clone();
+    let work = |coach: Coach| -> BoxFuture<'static, _> {
+        Box::pin(async move { ask(&app, &user, &question, &chosen, &coach).await })
+    };
+    events(said(own, work), |answer| answer).await
 }
 
-/// What a person chose, for a model that speaks.
-fn coach(profile: &Profile) -> Coach {
-    let voice = match profile.tone {
-        Some(Tone::Warm) => Voice::Warm,
-        Some(Tone::Direct) => Voice::Direct,
-        Some(Tone::Neutral) | None => Voice::Neutral,
-    };
-    Coach { voice, remote_allowed: profile.remote_processing, ..Coach::default() }
+async fn ask(
+    app: &App,
+    user: &UserId,
+    question: &str,
+    chosen: &Chosen,
+    coach: &Coach,
+) -> Result<Answer, ApiError> {
+    Ok(chosen.toned(Box::pin(app.insights.ask(user, question, coach)).await?))
 }
 
 /// Whether the client reads events.
 pub(super) fn wants_events(headers: &HeaderMap) -> bool {
     let accept = headers.get(ACCEPT).and_then(|h| h.to_str().ok());
     accept.is_some_and(|accept| accept.contains("text/event-stream"))
-}
-
-/// A `sentence` each, then `done` with the whole.
-pub(super) fn events(sentences: &[Sentence], whole: &impl Serialize) -> Result<Response, ApiError> {
-    let mut events = Vec::with_capacity(sentences.len() + 1);
-    for sentence in sentences {
-        events.push(Event::default().event("sentence").json_data(sentence));
-    }
-    events.push(Event::default().event("done").json_data(whole));
-    let events: Vec<Event> =
-        events.into_iter().collect::<Result<_, _>>().map_err(|e| ApiError::internal(&e))?;
-    let stream = futures::stream::iter(events.into_iter().map(Ok::<_, Infallible>));
-    Ok(Sse::new(stream).into_response())
 }

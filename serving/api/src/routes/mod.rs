@@ -17,8 +17,9 @@ mod insights;
 mod me;
 mod memories;
 mod page;
-mod persona;
+pub(crate) mod persona;
 mod profile;
+mod spoken;
 mod sql;
 
 pub use page::page_file;

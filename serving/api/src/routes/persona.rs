@@ -19,7 +19,7 @@ pub(super) async fn get(State(app): State<App>, caller: Caller) -> Result<Json<P
 }
 
 /// A person's persona; their own word wins.
-pub(super) async fn of(app: &App, user: &UserId) -> Result<Persona, ApiError> {
+pub(crate) async fn of(app: &App, user: &UserId) -> Result<Persona, ApiError> {
     let persona = Box::pin(read(&app.lake, user, app.clock.now())).await?;
     Ok(match app.accounts.persona_correction(user).await? {
         Some(correction) => corrected(persona, &archetypes()?, &correction),

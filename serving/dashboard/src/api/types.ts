@@ -141,11 +141,13 @@ export interface Sentence {
 export interface Insight {
   /** By which it can be judged; absent where the server keeps no answers. */
   id?: string;
-  status: "answered" | "not_enough_data" | "crisis" | "out_of_scope";
+  status: "answered" | "not_enough_data" | "crisis" | "out_of_scope" | "proposed" | "logged";
   sentences: Sentence[];
   citations: Citation[];
   disclaimer: string;
   resources?: { name: string; contact: string }[];
+  /** An event that is logged once the person says yes. */
+  proposal?: { id: string };
 }
 
 export interface Reply {

@@ -64,7 +64,8 @@ export function ask(client: Client, analytics: Analytics, open: (citation: Citat
       const isCrisis = insight.status === "crisis";
       suggestions.hidden = isCrisis;
       if (isCrisis) asked.remove();
-      replace(said, answer(insight, open), insight.id && !isCrisis ? thumbs(client, insight.id) : null);
+      const below = insight.proposal ? confirm() : insight.id && !isCrisis ? thumbs(client, insight.id) : null;
+      replace(said, answer(insight, open), below);
       thinking.remove();
       disclaimer.textContent = insight.disclaimer || DISCLAIMER;
       if (inFlight === mine && input.value.trim() === question) input.value = "";
@@ -79,6 +80,20 @@ export function ask(client: Client, analytics: Analytics, open: (citation: Citat
     } finally {
       if (inFlight === mine) panel.root.removeAttribute("aria-busy");
     }
+  }
+
+  /** Asks whether to log what was proposed; the answer is a message like any other. */
+  function confirm(): HTMLElement {
+    const choices = h("div", { class: "suggestions", role: "group", "aria-label": "Log it?" });
+    for (const [label, words, testid] of [["Log it", "Yes", "confirm-yes"], ["Don't", "No", "confirm-no"]] as const) {
+      const button = h("button", { type: "button", class: "suggestion", testid }, label);
+      button.addEventListener("click", () => {
+        choices.remove();
+        void put(words);
+      });
+      choices.append(button);
+    }
+    return choices;
   }
 
   form.addEventListener("submit", (event) => {

@@ -5,11 +5,16 @@
 //! transport is ours, as for embeddings: an answer has a bound, redirects are not followed (they would carry key and
 //! text elsewhere), and neither is ever part of an error or a log.
 
-use std::{fmt, sync::Mutex, time::Duration};
+use std::{
+    collections::HashSet,
+    fmt,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use crave_lora::Message;
 use crave_recall::Key;
-use reqwest::{Client, Url, redirect};
+use reqwest::{Client, RequestBuilder, Url, redirect};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -24,6 +29,9 @@ use crate::{
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 const EVENT_BYTES_MAX: usize = 64 << 10;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait for the list of models, and how long it is believed.
+const LIST_TIMEOUT: Duration = Duration::from_secs(2);
+const OFFERED_MAX_AGE: Duration = Duration::from_secs(60);
 
 /// Where a server is.
 #[derive(Clone)]
@@ -36,6 +44,8 @@ pub struct RemoteOptions {
     pub model: String,
     /// Tokens of prompt and answer together.
     pub context: usize,
+    /// How long an answer may take.
+    pub patience: Duration,
 }
 
 impl fmt::Debug for RemoteOptions {
@@ -49,13 +59,25 @@ impl fmt::Debug for RemoteOptions {
 
 /// A server of OpenAI's API.
 #[derive(Debug)]
-pub struct Remote {
+pub struct Remote(Arc<Server>);
+
+#[derive(Debug)]
+struct Server {
     client: Client,
-    url: Url,
+    chat: Url,
+    models: Url,
     /// It is on this machine.
     here: bool,
     options: RemoteOptions,
-    counter: std::sync::Arc<Learning>,
+    counter: Learning,
+    offered: tokio::sync::Mutex<Option<Offered>>,
+}
+
+/// The models that the server has, and when it said so.
+#[derive(Debug)]
+struct Offered {
+    at: Instant,
+    names: HashSet<String>,
 }
 
 /// Counts by characters, with the margin that the server's own counts have taught.
@@ -86,10 +108,13 @@ impl Remote {
     /// [`Error::Model`] for an address that is none, or without TLS off loopback.
     pub fn new(options: RemoteOptions) -> Result<Self> {
         let wrong = |why: &str| Error::Model(format!("model.url {why}"));
-        let url = format!("{}/chat/completions", options.url.trim_end_matches('/'));
-        let url = Url::parse(&url).map_err(|_| wrong("is not a URL"))?;
-        let here = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
-        if url.scheme() != "https" && !(url.scheme() == "http" && here) {
+        let parse = |path: &str| {
+            let url = format!("{}/{path}", options.url.trim_end_matches('/'));
+            Url::parse(&url).map_err(|_| wrong("is not a URL"))
+        };
+        let (chat, models) = (parse("chat/completions")?, parse("models")?);
+        let here = matches!(chat.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
+        if chat.scheme() != "https" && !(chat.scheme() == "http" && here) {
             return Err(wrong("must begin with https://, or http:// on this machine"));
         }
         let client = Client::builder()
@@ -97,7 +122,74 @@ impl Remote {
             .connect_timeout(CONNECT_TIMEOUT)
             .build()
             .map_err(|_| wrong("cannot be used: no TLS"))?;
-        Ok(Self { client, url, here, options, counter: std::sync::Arc::default() })
+        let (counter, offered) = (Learning::default(), tokio::sync::Mutex::default());
+        Ok(Self(Arc::new(Server { client, chat, models, here, options, counter, offered })))
+    }
+}
+
+impl Server {
+    fn keyed(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.options.key {
+            Some(key) => request.bearer_auth(key.reveal()),
+            None => request,
+        }
+    }
+
+    /// Whether the server lists this adapter. Only listed names are ever sent: a service without adapters does not
+    /// learn who a person is as a craver.
+    async fn has(&self, adapter: &str) -> bool {
+        let mut offered = self.offered.lock().await;
+        let fresh = offered.take().filter(|offered| offered.at.elapsed() < OFFERED_MAX_AGE);
+        let now = match fresh {
+            Some(fresh) => fresh,
+            None => Offered { at: Instant::now(), names: self.listed().await.unwrap_or_default() },
+        };
+        offered.insert(now).names.contains(adapter)
+    }
+
+    async fn listed(&self) -> Option<HashSet<String>> {
+        #[derive(Deserialize)]
+        struct List {
+            data: Vec<Listed>,
+        }
+        #[derive(Deserialize)]
+        struct Listed {
+            id: String,
+        }
+        let mut response =
+            self.keyed(self.client.get(self.models.clone())).timeout(LIST_TIMEOUT).send().await.ok()?;
+        let mut body = Vec::new();
+        while let Some(bytes) = response.chunk().await.ok()? {
+            body.extend_from_slice(&bytes);
+            if body.len() > ANSWER_BYTES_MAX {
+                return None;
+            }
+        }
+        let list: List = serde_json::from_slice(&body).ok()?;
+        Some(list.data.into_iter().map(|listed| listed.id).collect())
+    }
+
+    /// Asks, and sends what comes; how it ends is the result.
+    async fn tell(
+        &self,
+        prompt: Prompt,
+        sender: &mpsc::Sender<Piece>,
+    ) -> Result<Option<Usage>, &'static str> {
+        let adapter = match prompt.adapter {
+            Some(adapter) if self.has(&adapter).await => Some(adapter),
+            _ => None,
+        };
+        if let Some(adapter) = &adapter {
+            sender.send(Piece::Adapter(adapter.clone())).await.map_err(|_| "nobody listens")?;
+        }
+        let body = json!({
+            "model": adapter.as_ref().unwrap_or(&self.options.model), "messages": prompt.messages,
+            "max_tokens": prompt.max_tokens, "temperature": 0.3,
+            "stream": true, "stream_options": {"include_usage": true},
+        });
+        let request =
+            self.keyed(self.client.post(self.chat.clone())).json(&body).timeout(self.options.patience);
+        stream(request, sender).await
     }
 }
 
@@ -127,23 +219,15 @@ struct Usage {
 
 impl Backend for Remote {
     fn speak(&self, prompt: Prompt) -> Result<Pieces> {
-        let estimated = self.counter.prompt(&prompt.messages)?;
-        let body = json!({
-            "model": self.options.model, "messages": prompt.messages, "max_tokens": prompt.max_tokens,
-            "temperature": 0.3, "stream": true, "stream_options": {"include_usage": true},
-        });
-        let mut request = self.client.post(self.url.clone()).json(&body).timeout(prompt.time_max);
-        if let Some(key) = &self.options.key {
-            request = request.bearer_auth(key.reveal());
-        }
-        let counter = std::sync::Arc::clone(&self.counter);
+        let estimated = self.0.counter.prompt(&prompt.messages)?;
+        let server = Arc::clone(&self.0);
         let (sender, pieces) = mpsc::channel(PIECES_MAX);
         tokio::spawn(async move {
             let told = async {
-                let end = match stream(request, &sender).await {
+                let end = match server.tell(prompt, &sender).await {
                     Ok(usage) => {
                         if let Some(usage) = usage {
-                            counter.learn(estimated, usage.prompt_tokens);
+                            server.counter.learn(estimated, usage.prompt_tokens);
                         }
                         Piece::Done {
                             prompt_tokens: usage.map(|usage| usage.prompt_tokens),
@@ -164,25 +248,25 @@ impl Backend for Remote {
     }
 
     fn context(&self) -> usize {
-        self.options.context
+        self.0.options.context
     }
 
     fn counter(&self) -> &dyn Count {
-        self.counter.as_ref()
+        &self.0.counter
     }
 
     fn model(&self) -> &str {
-        &self.options.model
+        &self.0.options.model
     }
 
     fn is_remote(&self) -> bool {
-        !self.here
+        !self.0.here
     }
 }
 
 /// Reads the events; why it failed is one of our own sentences, never the server's.
 async fn stream(
-    request: reqwest::RequestBuilder,
+    request: RequestBuilder,
     sender: &mpsc::Sender<Piece>,
 ) -> Result<Option<Usage>, &'static str> {
     let mut response = request.send().await.map_err(|_| "the model's server cannot be reached")?;

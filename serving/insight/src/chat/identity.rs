@@ -38,6 +38,13 @@ pub struct Told {
     pub text: String,
 }
 
+impl Told {
+    /// The text of a client's own instruction.
+    pub(super) fn as_system(&self) -> Option<&str> {
+        (self.speaker == Speaker::System).then_some(self.text.as_str())
+    }
+}
+
 /// The chain hash of a question, in hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Chain(pub(super) String);

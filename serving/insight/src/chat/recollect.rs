@@ -28,18 +28,23 @@ pub struct Recollection {
 }
 
 impl Chats {
-    /// What is recollected in a conversation of the person; facts alone where it is not theirs, or there is none yet.
+    /// What is recollected in a conversation of the person, before one of its turns or at its end; facts alone where it is
+    /// not theirs, or there is none yet.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn recollection(&self, user: &UserId, conversation: Option<Uuid>) -> Result<Recollection> {
+    pub async fn recollection(
+        &self,
+        user: &UserId,
+        conversation: Option<(Uuid, Option<i64>)>,
+    ) -> Result<Recollection> {
         let store = &self.memories.conversations;
         let mut facts = store.facts(user).await?;
         facts.retain(|fact| fact.superseded_by.is_none());
         facts.sort_by(|a, b| b.confidence.total_cmp(&a.confidence).then(b.said_at.cmp(&a.said_at)));
         facts.truncate(FACTS);
         let turns = match conversation {
-            Some(id) => store.turns(user, id, None, TURNS_MAX).await?,
+            Some((id, before)) => store.turns(user, id, before, TURNS_MAX).await?,
             None => Vec::new(),
         };
         let working = usize::try_from(WORKING_TURNS).unwrap_or_default();

@@ -11,13 +11,13 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::{
-    Answered, Chats, Memories, Reply, SUMMARY_TURNS, Said, Turn, WORKING_TURNS,
+    Answered, Chats, Memories, Place, Reply, SUMMARY_TURNS, Said, Turn, WORKING_TURNS,
     branches::{Addition, Asked},
     facts,
     identity::{self, Chain, History, Told},
     memory, store, task,
 };
-use crate::{Answer, Error, QUESTION_CHARS_MAX, Result, Status, screen};
+use crate::{Answer, Coach, Error, QUESTION_CHARS_MAX, Result, Status, screen};
 
 /// Longest label, in characters.
 const LABEL_CHARS_MAX: usize = 256;
@@ -60,13 +60,13 @@ impl UnderWay {
 }
 
 impl Chats {
-    /// Answers the newest question of a conversation that the client tells whole; keeps and remembers what is new of
+    /// Answers as `coach` the newest question of a conversation that the client tells whole; keeps and remembers what is new of
     /// it. Programs' own prompts (titles, tags) are answered and leave nothing.
     ///
     /// # Errors
     /// [`Error::LastMessage`] when the last message is not the person's, [`Error::Label`] for a label that is too long,
     /// else as [`Self::say`].
-    pub async fn tell(&self, user: &UserId, telling: &Telling) -> Result<Completion> {
+    pub async fn tell(&self, user: &UserId, telling: &Telling, coach: &Coach) -> Result<Completion> {
         if let Some(task) = task::task(&telling.messages) {
             let text = task::answer(task, &telling.messages);
             let answer = Answer::plain(Status::Answered, &[text.as_str()]);
@@ -78,7 +78,9 @@ impl Chats {
         let Some(chain) = history.asked.last() else { return Err(Error::LastMessage) };
         // Whoever comes while it is answered waits for the same answer; whoever comes later wants another.
         let cell = self.under_way.join(chain);
-        let once = || Box::pin(self.tell_once(user, label, named, &history, telling.again));
+        let system: Vec<&str> = telling.messages.iter().filter_map(Told::as_system).collect();
+        let whole = Whole { label, named, history: &history, system: &system, again: telling.again };
+        let once = || Box::pin(self.tell_once(user, whole, coach));
         cell.get_or_try_init(once).await.cloned()
     }
 
@@ -95,14 +97,8 @@ impl Chats {
         Ok((format!("label:{label}"), None))
     }
 
-    async fn tell_once(
-        &self,
-        user: &UserId,
-        label: String,
-        named: Option<Uuid>,
-        history: &History,
-        again: bool,
-    ) -> Result<Completion> {
+    async fn tell_once(&self, user: &UserId, whole: Whole<'_>, coach: &Coach) -> Result<Completion> {
+        let Whole { label, named, history, system, again } = whole;
         let message = history.message.trim();
         if message.is_empty() || message.chars().count() > QUESTION_CHARS_MAX {
             return Err(Error::Question(QUESTION_CHARS_MAX));
@@ -140,7 +136,9 @@ impl Chats {
             message: asked.message.clone(),
             answer: String::new(),
         }));
-        let answered = self.respond(user, &working, message, now).await?;
+        let before = after.map(|(id, turn)| (id, Some(turn.saturating_add(1))));
+        let at = Place { conversation: before, working: &working, system };
+        let answered = Box::pin(self.respond(user, &at, message, now, coach)).await?;
         let Answered { answer, recalled, learned } = answered;
         let Some(chain) = history.asked.last() else { return Err(Error::LastMessage) };
         let repeats = repeats(chain);
@@ -162,6 +160,15 @@ impl Chats {
         let learned = if repeats { Vec::new() } else { learned };
         Ok(Completion { conversation: Some(conversation), reply: Reply { turn, answer, recalled, learned } })
     }
+}
+
+/// A conversation that the client told, and where it wants it kept.
+struct Whole<'a> {
+    label: String,
+    named: Option<Uuid>,
+    history: &'a History,
+    system: &'a [&'a str],
+    again: bool,
 }
 
 struct Keeping {

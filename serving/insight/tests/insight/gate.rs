@@ -38,6 +38,10 @@ fn fact(name: &str, label: &str, value: Value, unit: Option<&str>, subject: &str
     }
 }
 
+fn listening(sink: mpsc::Sender<Sentence>) -> Coach {
+    Coach { sink: Some(sink), ..Coach::default() }
+}
+
 fn now() -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + chrono::TimeDelta::days(20_000)
 }
@@ -230,9 +234,7 @@ async fn told(facts: &Facts, script: &str, piece: usize) -> (Vec<String>, Vec<St
     let backend = Scripted::new(script, piece);
     let composed = vec![Sentence::plain(COMPOSED)];
     let (sink, mut stream) = mpsc::channel(64);
-    let (said, spoken) =
-        speak(&backend, QUESTION, &named, composed, &Coach::default(), Some(&sink)).await.unwrap();
-    drop(sink);
+    let (said, spoken) = speak(&backend, QUESTION, &named, composed, &listening(sink)).await.unwrap();
     let mut streamed = Vec::new();
     while let Some(sentence) = stream.recv().await {
         streamed.push(sentence.text);
@@ -303,7 +305,7 @@ async fn whoever_leaves_stops_the_model() {
     let backend = Scripted::new(&"You logged {{total.number}} sugar cravings. ".repeat(9), 3);
     let (sink, stream) = mpsc::channel(1);
     drop(stream);
-    let told = speak(&backend, QUESTION, &named, Vec::new(), &Coach::default(), Some(&sink)).await;
+    let told = speak(&backend, QUESTION, &named, Vec::new(), &listening(sink)).await;
     assert!(matches!(told, Err(crave_insight::Error::Left)));
     let prompts = backend.prompts.lock().unwrap();
     let prompt = prompts.first().unwrap();

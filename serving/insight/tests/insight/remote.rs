@@ -16,14 +16,15 @@ fn options(url: &str) -> RemoteOptions {
         key: Some(Key::new("sk-secret").unwrap()),
         model: "small".into(),
         context: 2_048,
+        patience: Duration::from_secs(5),
     }
 }
 
 fn prompt() -> Prompt {
     Prompt {
         messages: vec![Message { role: "user".into(), content: "why do I crave sugar? ".repeat(20) }],
+        adapter: None,
         max_tokens: 40,
-        time_max: Duration::from_secs(5),
     }
 }
 
