@@ -14,7 +14,8 @@ fi
 kept=() crate= kind=
 while [ $# -gt 0 ]; do
   case $1 in
-    --test) exit 0 ;;
+    # A test, or a question about the compiler.
+    --test | --print | --print=* | -vV | -) exit 0 ;;
     --emit=*) ;;
     --out-dir) shift ;;
     --crate-type) kind=$2; kept+=("$1" "$2"); shift ;;

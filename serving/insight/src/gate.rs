@@ -491,7 +491,7 @@ impl<'a> Gate<'a> {
                 || day
                 || known.contains(before)
                 || lex::PLAIN.contains(&before.as_str())
-                || !question::named(&[before.clone()]).is_empty())
+                || !question::named(std::slice::from_ref(before)).is_empty())
         };
         match reading.words.iter().enumerate().any(|(at, word)| odd(at, word)) {
             true => Err(Withheld::Claim),
@@ -511,7 +511,7 @@ fn is_caveat(reading: &Reading<'_>) -> bool {
     };
     reading.quoted.is_empty()
         && reading.parts.iter().all(|part| part.places.is_empty())
-        && lex::CAVEATS.iter().any(|pattern| whole(&pattern))
+        && lex::CAVEATS.iter().any(whole)
 }
 
 /// Parts without a value belong to the next that has one, or to the last; what the first of two values is compared with

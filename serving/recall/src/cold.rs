@@ -128,7 +128,7 @@ impl Roster {
 
     /// The ids from `from` on, in order.
     pub(crate) fn ids(&self, from: Option<Uuid>) -> impl Iterator<Item = Uuid> + '_ {
-        self.entries.range(from.unwrap_or(Uuid::nil())..).map(|(id, _)| *id)
+        self.entries.range(from.unwrap_or_default()..).map(|(id, _)| *id)
     }
 }
 

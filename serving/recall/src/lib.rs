@@ -82,7 +82,7 @@ pub use error::{Error, ErrorKind};
 pub use memory::{
     CONTEXT, EMOTIONS, IMPORTANCE, LIMITS, Limits, Memory, MemoryId, PEAK, PINNED, SPEAKER, SourceKind,
 };
-pub use recall::{Changed, Hit, Place, Recall, SearchOptions};
+pub use recall::{Caches, Changed, Hit, HitRate, Place, Recall, SearchOptions};
 pub use score::{Parts, Weights};
 pub use stage::{Stage, Stages};
 pub use status::{Cold, Mode, Reembedding, Status};

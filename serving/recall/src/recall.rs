@@ -1,5 +1,6 @@
 //! The door: memories in, hits out, one person at a time.
 
+mod cache;
 mod cooling;
 mod embedding;
 
@@ -7,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use crave_schemas::UserId;
@@ -27,14 +28,11 @@ use crate::status::Reembedding;
 use crate::store::{Catalogue, Collections, Folder, Parts as Read, Prepared, Scope, Server, ServerOptions};
 use crate::words::words;
 use crate::{Error, LIMITS, Memory, MemoryId, Mode, Result, SourceKind, Status};
+pub use cache::{Caches, HitRate};
 use embedding::{Pass, detached, passes};
 
 /// Changes that wait for a listener; one that falls behind is told so.
 const CHANGES_MAX: usize = 4096;
-/// Vectors of questions, by model and text.
-type Questions = HashMap<(Model, String), Arc<Vec<f32>>>;
-/// Questions whose vectors are kept.
-const QUESTIONS_MAX: usize = 1024;
 
 /// How to search.
 #[derive(Clone, Debug, PartialEq)]
@@ -132,7 +130,8 @@ struct Inner {
     cold: Arc<Cold>,
     /// Shared by writes; a move to the cold index has it alone, so that what moves does not change meanwhile.
     moving: tokio::sync::RwLock<()>,
-    questions: Mutex<Questions>,
+    questions: cache::Questions,
+    results: cache::Results,
     pass: tokio::sync::Mutex<Pass>,
 }
 
@@ -185,7 +184,8 @@ impl Recall {
             embedders,
             lexical: Lexical::new()?,
             words: WordCounts::default(),
-            questions: Mutex::default(),
+            questions: cache::Questions::default(),
+            results: cache::Results::default(),
             pass: tokio::sync::Mutex::default(),
         };
         let inner = Arc::new(inner);
@@ -266,7 +266,10 @@ impl Recall {
                 failed => failed,
             };
             // After the write: counts that a reader takes before it must not be kept.
-            users.iter().for_each(|(user, memories)| inner.words.wrote(user, *memories));
+            for (user, memories) in &users {
+                inner.words.wrote(user, *memories);
+                inner.results.changed(user);
+            }
             written
         })
         .await?;
@@ -279,7 +282,7 @@ impl Recall {
         let _ = self.changes.send(changed);
     }
 
-    /// Finds the person's memories that fit `query`, best first.
+    /// Finds the person's memories that fit `query`, best first. Ages count to the end of the minute.
     ///
     /// # Errors
     /// [`Error::Invalid`] for an empty or too long query or a `k` out of bounds; [`Error::Embed`] or
@@ -298,6 +301,8 @@ impl Recall {
             }
             _ => options.emotions.clone(),
         };
+        let until = options.as_of;
+        let options = &SearchOptions { as_of: cache::minute(until), ..options.clone() };
         let asked = Asked::read(&query, options.as_of, options.offset_min);
         let narrow = options.stages.has(Stage::Depth) && options.k <= 10;
         let limit = if narrow { asked.depth(LIMITS.hits_max) } else { LIMITS.hits_max };
@@ -308,10 +313,17 @@ impl Recall {
             as_of: Some(options.as_of),
         };
         let inner = &self.inner;
-        let (found, idf) = loop {
+        let version = inner.results.version(user);
+        let (found, idf, search) = loop {
             let (live, _) = inner.collections.targets().await;
             let dense = options.stages.has(Stage::Dense);
             let meaning = if dense { self.embed_question(user, &live.model, &query).await? } else { None };
+            let (by_meaning, labels) = (meaning.is_some(), self.labels_version());
+            let how = format!("{options:?} {emotions:?} {labels:?} {} {by_meaning}", live.number);
+            let search = cache::Search { user: user.clone(), query: query.clone(), how };
+            if let Some(kept) = inner.results.get(&search, version) {
+                return Ok(kept.iter().filter(|hit| hit.memory.event_time <= until).cloned().collect());
+            }
             let wanted = Wanted {
                 query: &query,
                 asked: &asked,
@@ -325,24 +337,27 @@ impl Recall {
             // Another model may have taken over while the question was embedded.
             if *collection.model() == live.model {
                 let (cold, lexical, counts) = (&inner.cold, &inner.lexical, &inner.words);
-                break candidates(&Sources { collection: &*collection, cold, lexical, counts }, user, wanted)
-                    .await?;
+                let sources = Sources { collection: &*collection, cold, lexical, counts };
+                let (found, idf) = candidates(&sources, user, wanted).await?;
+                break (found, idf, search);
             }
         };
         let candidates = found.into_iter().map(|one| candidate(one, &emotions)).collect();
-        let search = Search {
+        let by = Search {
             asked: &asked,
             idf: &idf,
             as_of: options.as_of,
             weights: &options.weights,
             stages: options.stages,
         };
-        let ranked = rank(candidates, &search, options.k);
+        let ranked = rank(candidates, &by, options.k);
         let hit = |one: Scored<(MemoryId, Memory)>| {
             let (id, memory) = one.item;
             Hit { id, memory, score: one.score, parts: one.parts }
         };
-        Ok(ranked.into_iter().map(hit).collect())
+        let hits: Arc<Vec<Hit>> = Arc::new(ranked.into_iter().map(hit).collect());
+        inner.results.insert(&search, version, Arc::clone(&hits));
+        Ok(hits.iter().filter(|hit| hit.memory.event_time <= until).cloned().collect())
     }
 
     /// The question's vector by `model`: the same question again is not embedded again. Without one, the search is by
@@ -357,10 +372,9 @@ impl Recall {
         if !self.inner.embedders.may_see(embedder.as_ref(), user).await {
             return Ok(None);
         }
-        let questions = || self.inner.questions.lock().unwrap_or_else(PoisonError::into_inner);
         let question = (model.clone(), query.to_owned());
-        if let Some(kept) = questions().get(&question) {
-            return Ok(Some(Arc::clone(kept)));
+        if let Some(kept) = self.inner.questions.get(&question) {
+            return Ok(Some(kept));
         }
         let vector = match embedder.embed_question(query.to_owned()).await {
             Ok(vector) => Arc::new(vector),
@@ -370,11 +384,7 @@ impl Recall {
             }
             Err(error) => return Err(error),
         };
-        let mut kept = questions();
-        if kept.len() >= QUESTIONS_MAX {
-            kept.clear();
-        }
-        kept.insert(question, Arc::clone(&vector));
+        self.inner.questions.insert(question, Arc::clone(&vector));
         Ok(Some(vector))
     }
 
@@ -444,6 +454,7 @@ impl Recall {
             let cold = inner.delete_cold(&user, kind, &source, through).await;
             let hot = inner.collections.delete_source(&user, kind, &source, through).await;
             inner.words.forget(&user);
+            inner.results.changed(&user);
             hot.and(cold)
         })
         .await?;
@@ -464,7 +475,9 @@ impl Recall {
             let erased = inner.collections.rebuild(Some(&user)).await;
             inner.words.forget(&user);
             // What was on its way to the cold index when the first was done.
-            erased.and(inner.erase_cold(&user).await)
+            let erased = erased.and(inner.erase_cold(&user).await);
+            inner.results.forget(&user);
+            erased
         })
         .await?;
         self.tell(changed);
@@ -477,7 +490,12 @@ impl Recall {
     /// [`Error::Engine`] or [`Error::Io`]: then the old index is in use still.
     pub async fn scrub(&self) -> Result<()> {
         let inner = Arc::clone(&self.inner);
-        detached(async move { inner.collections.rebuild(None).await }).await
+        detached(async move {
+            let rebuilt = inner.collections.rebuild(None).await;
+            inner.results.all_changed();
+            rebuilt
+        })
+        .await
     }
 
     /// Merges the engine's segments and builds the search graph of large ones. Searches go on, writes wait.
@@ -486,7 +504,13 @@ impl Recall {
     /// [`Error::Engine`] when the store fails.
     pub async fn optimise(&self) -> Result<()> {
         let inner = Arc::clone(&self.inner);
-        detached(async move { inner.collections.optimise().await }).await
+        detached(async move {
+            let optimised = inner.collections.optimise().await;
+            // The graph is another, and with it what is nearest, about.
+            inner.results.all_changed();
+            optimised
+        })
+        .await
     }
 
     /// How memories are found.
@@ -525,6 +549,7 @@ impl Recall {
             reembedding,
             generation: target.number,
             wal_bytes: live.log_bytes(),
+            caches: cache::caches(&self.inner.questions, &self.inner.results),
             scrub_due: collections.scrub_due(),
             failed: live.failure(),
         })

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::recall::Caches;
+
 /// How memories are found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "mode", rename_all = "snake_case")]
@@ -65,6 +67,8 @@ pub struct Status {
     pub cold: Cold,
     /// The change to another model, where one goes on.
     pub reembedding: Option<Reembedding>,
+    /// The caches in front of it.
+    pub caches: Caches,
     /// The number of the collection in use; it rises with each erasure, scrub and change of the model.
     pub generation: u64,
     /// Bytes of the write-ahead log, in which deleted text may remain until a scrub.

@@ -93,11 +93,10 @@ pub(super) fn misfit(fact: &Fact, beside: &Beside<'_>, others: &Others) -> Optio
             !text.is_empty() && beside.own.windows(text.len()).any(|window| window == text)
         };
         match &of.trigger {
-            Some(own) => {
-                if !trigger(own) && !beside.quoted.contains(&own.as_str()) {
-                    return Some("what set them off is not said");
-                }
+            Some(own) if !trigger(own) && !beside.quoted.contains(&own.as_str()) => {
+                return Some("what set them off is not said");
             }
+            Some(_) => {}
             None if !matches!(fact.measure, Measure::Top { by: Column::Trigger, .. })
                 && has(beside.own, TRIGGER) =>
             {

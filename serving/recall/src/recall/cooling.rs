@@ -128,7 +128,10 @@ impl Inner {
     async fn finish(&self, begun: Move) -> Result<()> {
         self.collections.forget(&begun.user, &begun.ids).await?;
         self.words.forget(&begun.user);
-        off_thread(&self.cold, move |cold| cold.finish(&begun)).await
+        let finished = off_thread(&self.cold, move |cold| cold.finish(&begun)).await;
+        // Others may have given room for it.
+        self.results.all_changed();
+        finished
     }
 
     /// Leaves out what is cold already, in the same or a newer revision.

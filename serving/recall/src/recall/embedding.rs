@@ -81,7 +81,12 @@ impl Recall {
                 // What is left now came while the pass ran, and is embedded after the switch.
                 if target.is_next && embedded_in_pass <= limit {
                     let (switching, full) = (Arc::clone(inner), target.clone());
-                    detached(async move { switching.collections.switch(&full).await }).await?;
+                    detached(async move {
+                        let switched = switching.collections.switch(&full).await;
+                        switching.results.all_changed();
+                        switched
+                    })
+                    .await?;
                     let (memories, by_words) = inner.collections.totals(&target).await?.unwrap_or_default();
                     tracing::info!(model = %chosen.model(), memories, by_words, "the new model is in use");
                     target.is_next = false;
@@ -121,7 +126,9 @@ impl Recall {
                 continue;
             }
             let (embedded, model) = (meanings.len(), tag(embedder.model()));
-            off_thread(&inner.cold, move |cold| cold.embedded(&awaiting, &model, meanings)).await?;
+            let done = off_thread(&inner.cold, move |cold| cold.embedded(&awaiting, &model, meanings)).await;
+            inner.results.all_changed();
+            done?;
             return Ok(embedded);
         }
     }
@@ -146,7 +153,12 @@ impl Recall {
         let one = |((id, text), vector): ((_, _), Option<_>)| Some(Meaning { id, text, vector: vector? });
         let meanings: Vec<Meaning> = ids.into_iter().zip(texts).zip(vectors).filter_map(one).collect();
         let (embedded, inner, target) = (meanings.len(), Arc::clone(inner), target.clone());
-        detached(async move { inner.collections.set_meanings(&target, meanings).await }).await?;
+        detached(async move {
+            let set = inner.collections.set_meanings(&target, meanings).await;
+            inner.results.all_changed();
+            set
+        })
+        .await?;
         Ok(embedded)
     }
 }
