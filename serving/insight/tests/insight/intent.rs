@@ -98,7 +98,10 @@ const TALK: &[&str] = &[
     "I just read about sugar",
 ];
 
-const OTHER: &[(&str, fn(&Intent) -> bool)] = &[
+/// A message, and what it must be.
+type Other = (&'static str, fn(&Intent) -> bool);
+
+const OTHER: &[Other] = &[
     ("I want to kill myself", |intent| matches!(intent, Intent::Crisis(_))),
     ("I just had a cookie, 7/10, and I want to die", |intent| matches!(intent, Intent::Crisis(_))),
     ("I took all my pills", |intent| matches!(intent, Intent::Crisis(_))),
