@@ -126,6 +126,7 @@ impl Inner {
     }
 
     async fn finish(&self, begun: Move) -> Result<()> {
+        let _changing = self.caches.changing([begun.user.clone()]);
         self.collections.forget(&begun.user, &begun.ids).await?;
         self.words.forget(&begun.user);
         off_thread(&self.cold, move |cold| cold.finish(&begun)).await
