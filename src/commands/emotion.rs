@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use crave_recall::{LIMITS, MiniLm, Understander, Understanding, models, understand::Label};
+use crave_recall::{LIMITS, MiniLm, Understander, Understanding, understand::Label};
 use serde_json::json;
 
 use crate::home::Home;
@@ -18,14 +18,10 @@ use crate::home::Home;
 const BATCH_LINES: usize = 256;
 
 pub(crate) async fn run(home: &Home, json: bool) -> anyhow::Result<ExitCode> {
-    let folder = home.models();
-    let model = match models::is_present(&folder) {
-        true => Some(MiniLm::load(&models::folder(&folder))?),
-        false => {
-            eprintln!("crave: no embedding model here, reading by words alone; run `crave models pull`");
-            None
-        }
-    };
+    let model = MiniLm::load_if_present(&home.models())?;
+    if model.is_none() {
+        eprintln!("crave: no embedding model here, reading by words alone; run `crave models pull`");
+    }
     let reader = Understander::new(model)?;
     let (mut input, mut out) = (io::stdin().lock(), io::stdout().lock());
     let mut line_n = 0_u64;

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use crave_api::Accounts;
 use crave_recall::{
     ColdOptions, Consent, Embedder, Embedders, MiniLm, OpenAi, Place, Recall, Understander,
-    labelled::Labeller, models,
+    labelled::Labeller,
 };
 use crave_schemas::UserId;
 
@@ -62,17 +62,11 @@ pub(crate) async fn open(
 
 async fn minilm(home: &Home) -> anyhow::Result<Option<MiniLm>> {
     let folder = home.models();
-    if !models::is_present(&folder) {
-        return Ok(None);
-    }
-    let loaded = tokio::task::spawn_blocking(move || MiniLm::load(&models::folder(&folder))).await?;
-    Ok(match loaded {
-        Ok(model) => Some(model),
-        Err(error) => {
-            tracing::warn!(%error, "the embedding model cannot be used");
-            None
-        }
-    })
+    let loaded = tokio::task::spawn_blocking(move || MiniLm::load_if_present(&folder)).await?;
+    Ok(loaded.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the embedding model cannot be used");
+        None
+    }))
 }
 
 /// A person agreed when their profile says so now: nothing is kept from before. When it cannot be read, they did not.

@@ -74,6 +74,14 @@ async fn labels_are_rows_of_their_person_and_follow_what_becomes_of_a_note() {
     assert_eq!((&angry["scope"], &angry["span_start"]), (&json!("other"), &json!(0)), "{asides:?}");
     assert!(angry["model_version"].as_str().unwrap().starts_with("labels-"), "{angry}");
 
+    let (_, told) = server.get(&ada, "/v1/analytics/emotions?days=2").await;
+    let rows = told["emotions"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["emotion"] == "stressed").unwrap_or_else(|| panic!("{told}"));
+    assert_eq!((&told["days"], &row["n"]), (&json!(2), &json!(1)));
+    assert!(row["day_part"].is_string() && row["mean_confidence"].as_f64().unwrap() > 0.3, "{told}");
+    let (_, other) = server.get(&bob, "/v1/analytics/emotions").await;
+    assert!(other["emotions"].as_array().unwrap().iter().all(|row| row["emotion"] != "stressed"), "TN-1");
+
     // A correction's labels are those of the new words; a retraction leaves none.
     let body = json!({ "craving": "sugar", "intensity": 6, "note": CALM });
     let correct = json!({ "target": ids[0], "revision": 1, "kind": "craving", "event_time": minutes_ago(3), "body": body });

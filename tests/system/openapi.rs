@@ -90,6 +90,7 @@ async fn answers_are_as_they_are_described() {
         ("get", "/v1/analytics/patterns", "/v1/analytics/patterns".into(), none.clone()),
         ("get", "/v1/analytics/time-of-day", "/v1/analytics/time-of-day".into(), none.clone()),
         ("get", "/v1/analytics/intensity", "/v1/analytics/intensity".into(), none.clone()),
+        ("get", "/v1/analytics/emotions", "/v1/analytics/emotions".into(), none.clone()),
         ("post", "/v1/insights", "/v1/insights".into(), json!({ "question": "how many sugar cravings?" })),
         ("get", "/v1/citations/{id}", format!("/v1/citations/{cited}"), none.clone()),
         (

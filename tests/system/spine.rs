@@ -43,7 +43,7 @@ async fn a_craving_posted_now_is_in_the_summary() {
     let (status, _) = server.get(&token, &format!("/v1/events/{}", dice.uuid())).await;
     assert_eq!(status, 404);
 
-    for path in ["patterns", "time-of-day", "intensity"] {
+    for path in ["patterns", "time-of-day", "intensity", "emotions"] {
         let (status, body) = server.get(&token, &format!("/v1/analytics/{path}?days=7")).await;
         assert_eq!(status, 200, "{path}: {body}");
     }

@@ -117,6 +117,7 @@ async fn no_sql_reaches_another_persons_rows() {
         "/v1/me",
         "/v1/feed",
         "/v1/analytics/summary",
+        "/v1/analytics/emotions",
         "/v1/persona",
         "/v1/profile",
         "/v1/consent",

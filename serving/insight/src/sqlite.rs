@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, SqliteConnection, SqlitePool};
 
 /// Opens a database with at most `connections`, creating it when absent, and runs the statements of its schema.
 ///
@@ -26,6 +26,24 @@ pub async fn open(
         sqlx::query(*statement).execute(&pool).await?;
     }
     Ok(pool)
+}
+
+/// Deletes of a person's rows of `table`, which has a `user_id` and a growing `place`, all but the newest `most`.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn keep_newest(
+    connection: &mut SqliteConnection,
+    table: &'static str,
+    user: &str,
+    most: i64,
+) -> sqlx::Result<()> {
+    let sql = format!(
+        "DELETE FROM {table} WHERE user_id = ?1 AND place <=
+            (SELECT place FROM {table} WHERE user_id = ?1 ORDER BY place DESC LIMIT 1 OFFSET ?2)"
+    );
+    sqlx::query(AssertSqlSafe(sql)).bind(user).bind(most).execute(connection).await?;
+    Ok(())
 }
 
 /// Empties the log beside the file, which holds what was written until then.

@@ -61,14 +61,7 @@ impl Citations {
             .execute(&mut *transaction)
             .await?;
         }
-        sqlx::query(
-            "DELETE FROM citations WHERE user_id = ?1 AND place <=
-                (SELECT place FROM citations WHERE user_id = ?1 ORDER BY place DESC LIMIT 1 OFFSET ?2)",
-        )
-        .bind(user.as_str())
-        .bind(KEPT_MAX)
-        .execute(&mut *transaction)
-        .await?;
+        sqlite::keep_newest(&mut transaction, "citations", user.as_str(), KEPT_MAX).await?;
         Ok(transaction.commit().await?)
     }
 

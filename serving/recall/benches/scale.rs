@@ -156,7 +156,8 @@ fn main() {
 async fn measure(shape: &Shape, dir: &Path) -> Value {
     let drawn = Arc::new(Drawn::new());
     let before = resident();
-    let recall = Recall::open(dir, Some(Arc::clone(&drawn) as Arc<dyn Embedder>)).await.unwrap();
+    let recall =
+        Recall::open(dir, Some(Arc::clone(&drawn) as Arc<dyn Embedder>)).await.unwrap().without_cache();
     let sizes: Vec<usize> = (1..=shape.users).map(|rank| shape.size(rank)).collect();
     let total: usize = sizes.iter().sum();
     let built = if recall.count(&user(1)).await.unwrap() < sizes[0] {

@@ -8,17 +8,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crave_schemas::UserId;
 use qdrant_edge::SparseVector;
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::asked::Asked;
 use crate::cold::{Cold, Roster, Sought};
 use crate::embed::Model;
-use crate::lexical::{Lexical, WordStats, dot, known, narrowed, shared};
+use crate::lexical::{Lexical, WordStats, dot, known, narrowed, shared, told};
 use crate::memory::SPEAKER;
 use crate::score::{Weights, suffices};
 use crate::stage::{Stage, Stages};
 use crate::store::{Collection, Near, Parts, Point, Prepared, Scope};
-use crate::{Error, Memory, Result};
+use crate::{Error, Memory, MemoryId, Result};
 
 /// Memories of a person whose words are counted for idf; of more than these the counts are of a sample.
 const WORD_STATS_MEMORIES_MAX: usize = 20_000;
@@ -31,9 +32,28 @@ const WRITES_PARTS: usize = 256;
 /// Hits of each retriever whose neighbours are fetched.
 const NEIGHBOURS_OF: usize = 40;
 
+/// What a search considers. It depends on "now" only by leaving out what had not happened yet.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Candidates {
+    pub(crate) found: Vec<Found>,
+    /// How rare each of the query's words is among the person's memories (idf).
+    pub(crate) idf: Vec<f32>,
+    /// What each of them counts for coverage; see [`told`].
+    pub(crate) told: Vec<f32>,
+}
+
+impl Candidates {
+    /// About what they take in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        let words = (self.idf.len() + self.told.len()) * size_of::<f32>();
+        size_of::<Self>() + words + self.found.iter().map(Found::bytes).sum::<usize>()
+    }
+}
+
 /// A candidate of a search with its raw scores.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
+    pub(crate) id: MemoryId,
     pub(crate) memory: Memory,
     /// Cosine to the query's vector, where both have one.
     pub(crate) cosine: Option<f32>,
@@ -49,6 +69,32 @@ pub(crate) struct Found {
     pub(crate) meaning: Option<Vec<f32>>,
 }
 
+impl Found {
+    fn bytes(&self) -> usize {
+        let memory = &self.memory;
+        let attributes =
+            memory.attributes.iter().map(|(name, value)| NODE_BYTES + name.len() + json_bytes(value));
+        let texts = memory.text.len() + memory.source_id.len() + memory.user_id.as_str().len();
+        let meaning = self.meaning.as_ref().map_or(0, |meaning| meaning.len() * size_of::<f32>());
+        size_of::<Self>() + texts + meaning + attributes.sum::<usize>()
+    }
+}
+
+/// What a field of a JSON object takes beside its name and value.
+const NODE_BYTES: usize = 32;
+
+fn json_bytes(value: &Value) -> usize {
+    let inside = match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(json_bytes).sum(),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| NODE_BYTES + name.len() + json_bytes(value)).sum()
+        }
+        _ => 0,
+    };
+    size_of::<Value>() + inside
+}
+
 /// What a search looks for.
 pub(crate) struct Wanted<'a> {
     pub(crate) query: &'a str,
@@ -61,6 +107,16 @@ pub(crate) struct Wanted<'a> {
     /// Candidates of each retriever.
     pub(crate) limit: usize,
     pub(crate) stages: Stages,
+    /// The times of the person's cold memories, in microseconds since 1970.
+    pub(crate) span: Option<(i64, i64)>,
+}
+
+impl Wanted<'_> {
+    /// Whether the time that the question names reaches into the cold index; `None` where it names none.
+    pub(crate) fn reaches(&self) -> Option<bool> {
+        let (period, (oldest, newest)) = self.asked.period.as_ref().zip(self.span)?;
+        Some(period.since.timestamp_micros() < newest && oldest <= period.until.timestamp_micros())
+    }
 }
 
 /// In how many of each person's memories each word occurs; kept until many of them changed.
@@ -144,6 +200,8 @@ impl WordCounts {
 pub(crate) struct Sources<'a> {
     pub(crate) collection: &'a dyn Collection,
     pub(crate) cold: &'a Arc<Cold>,
+    /// What is known of the person's cold memories.
+    pub(crate) roster: &'a Roster,
     pub(crate) lexical: &'a Lexical,
     pub(crate) counts: &'a WordCounts,
 }
@@ -156,12 +214,11 @@ pub(crate) struct Sources<'a> {
 pub(crate) async fn candidates(
     sources: &Sources<'_>,
     user: &UserId,
-    wanted: Wanted<'_>,
-) -> Result<(Vec<Found>, Vec<f32>)> {
-    let Sources { collection, cold, lexical, counts } = *sources;
-    let Wanted { query, scope, limit, stages, .. } = wanted;
+    wanted: &Wanted<'_>,
+) -> Result<Candidates> {
+    let Sources { collection, cold, roster, lexical, counts } = *sources;
+    let Wanted { query, scope, limit, stages, .. } = *wanted;
     let meaning = wanted.meaning.clone().filter(|_| stages.has(Stage::Dense));
-    let roster = roster(cold, user).await?;
     let counted = match stages.has(Stage::Lexical) {
         true => counts.of(user, collection).await?,
         false => Arc::default(),
@@ -189,7 +246,7 @@ pub(crate) async fn candidates(
     let hot = || by_meaning.iter().chain(&by_words).map(|point| back.scores(point));
     // A word that no memory has is no reason to look further.
     let idf: Vec<f32> = words.as_ref().map(|words| known(words, &stats)).unwrap_or_default();
-    if looks_back(&wanted, roster.span(), hot(), &idf) {
+    if looks_back(wanted, hot(), &idf) {
         (by_meaning, by_words) = back.merged(by_meaning, by_words, limit).await?;
     }
     let beside: Vec<Uuid> = if stages.has(Stage::Neighbours) {
@@ -230,26 +287,24 @@ pub(crate) async fn candidates(
             words_n: point.sparse.as_ref().map_or(0, |document| document.indices.len()),
             by_named: people.one.is_some() && memory.attribute(SPEAKER) == people.one.as_deref(),
             meaning: point.dense,
+            id: memory.id(),
             memory,
         }
     });
-    Ok((found.collect(), words.map(|words| words.values).unwrap_or_default()))
+    let found = found.collect();
+    let told = words.as_ref().map(|words| told(words, &stats)).unwrap_or_default();
+    Ok(Candidates { found, told, idf: words.map(|words| words.values).unwrap_or_default() })
 }
 
 /// Whether the cold index, with memories of the times in `span`, is searched: when the question names a time that reaches
 /// into it, or the caller does, or when nothing of the hot index (its raw scores) answers well. Pure.
-fn looks_back(
-    wanted: &Wanted<'_>,
-    span: Option<(i64, i64)>,
-    mut hot: impl Iterator<Item = (Option<f32>, u64)>,
-    idf: &[f32],
-) -> bool {
-    let Some((oldest, newest)) = span else { return false };
+fn looks_back(wanted: &Wanted<'_>, mut hot: impl Iterator<Item = (Option<f32>, u64)>, idf: &[f32]) -> bool {
+    let Some((oldest, newest)) = wanted.span else { return false };
     if wanted.scope.misses(oldest, newest) {
         return false;
     }
-    match &wanted.asked.period {
-        Some(period) => period.since.timestamp_micros() < newest && oldest <= period.until.timestamp_micros(),
+    match wanted.reaches() {
+        Some(reaches) => reaches,
         None => {
             wanted.asked.names_time()
                 || wanted.scope.from.or(wanted.scope.until).is_some()
@@ -264,7 +319,7 @@ fn cosine(meaning: Option<&Arc<Vec<f32>>>, point: &Point) -> Option<f32> {
 }
 
 /// What is known of the person's cold memories.
-async fn roster(cold: &Arc<Cold>, user: &UserId) -> Result<Arc<Roster>> {
+pub(crate) async fn roster(cold: &Arc<Cold>, user: &UserId) -> Result<Arc<Roster>> {
     if !cold.has(user) {
         return Ok(Arc::default());
     }
@@ -407,9 +462,9 @@ mod tests {
         for (query, scope, span, hot, expected) in table {
             let asked = Asked::read(query, now, 0);
             let stages = Stages::default();
-            let wanted =
-                Wanted { query, asked: &asked, weights: &weights, meaning: None, scope, limit: 9, stages };
-            assert_eq!(looks_back(&wanted, span, hot.clone().into_iter(), &idf), expected, "{query} {hot:?}");
+            let (asked, weights) = (&asked, &weights);
+            let wanted = Wanted { query, asked, weights, meaning: None, scope, limit: 9, stages, span };
+            assert_eq!(looks_back(&wanted, hot.clone().into_iter(), &idf), expected, "{query} {hot:?}");
         }
     }
 }

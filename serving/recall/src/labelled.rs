@@ -5,8 +5,8 @@
 //! which the score counts. So whoever keeps labels elsewhere takes them from the memory, and they are of the text that is
 //! remembered.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,9 +21,6 @@ pub const IMPORTANCE_KIND: &str = "importance";
 
 /// The scope of a label that holds for the writer and for now.
 pub const OWN: &str = "own";
-
-/// Questions whose emotions are kept.
-const MOODS_MAX: usize = 1024;
 
 /// What a memory's text says, and who said so.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -89,14 +86,32 @@ impl Memory {
 #[derive(Debug)]
 pub struct Labeller {
     understander: Understander,
-    moods: Mutex<HashMap<String, BTreeMap<String, f32>>>,
+}
+
+/// A question that was read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Read {
+    /// The emotions that it shows or asks about, with confidence.
+    pub(crate) mood: BTreeMap<String, f32>,
+    /// Its vector: by the model that is asked for, or by [`crate::MiniLm`], where the labeller reads with it.
+    pub(crate) meaning: Option<Arc<Vec<f32>>>,
+}
+
+impl Read {
+    /// About what it takes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        let moods = self.mood.keys().map(|label| 64 + label.len()).sum::<usize>();
+        size_of::<Self>()
+            + moods
+            + self.meaning.as_ref().map_or(0, |meaning| meaning.len() * size_of::<f32>())
+    }
 }
 
 impl Labeller {
     /// Reads with `understander`.
     #[must_use]
     pub fn new(understander: Understander) -> Self {
-        Self { understander, moods: Mutex::default() }
+        Self { understander }
     }
 
     /// See [`Understander::version`].
@@ -112,12 +127,19 @@ impl Labeller {
     }
 
     /// Fills the attributes of those of `memories` that are read. A message keeps the importance that its conversation
-    /// gave it.
-    pub(crate) async fn label(&self, memories: &mut [Memory]) -> Result<()> {
-        let mut read: Vec<&mut Memory> =
-            memories.iter_mut().filter(|memory| Self::reads(memory.source_kind)).collect();
-        let texts: Vec<String> = read.iter().map(|memory| memory.text.clone()).collect();
-        for (memory, understood) in read.iter_mut().zip(self.understander.understand(&texts).await?) {
+    /// gave it. Returns, in their order, the vectors that came of it by the way: those of [`crate::MiniLm`] for what
+    /// [`Memory::embedded`] gives, so that they are not embedded again.
+    pub(crate) async fn label(&self, memories: &mut [Memory]) -> Result<Vec<Option<Vec<f32>>>> {
+        let mut meanings = vec![None; memories.len()];
+        let mut read: Vec<(&mut Memory, &mut Option<Vec<f32>>)> = memories
+            .iter_mut()
+            .zip(&mut meanings)
+            .filter(|(memory, _)| Self::reads(memory.source_kind))
+            .collect();
+        let texts: Vec<String> = read.iter().map(|(memory, _)| memory.text.clone()).collect();
+        let understood = self.understander.understand_and_embed(&texts).await?;
+        for ((memory, slot), (understood, meaning)) in read.iter_mut().zip(understood) {
+            **slot = meaning.filter(|_| memory.embedded() == memory.text);
             let kept = memory.source_kind == SourceKind::Chat && memory.attributes.contains_key(IMPORTANCE);
             if !kept {
                 memory.attributes.insert(IMPORTANCE.to_owned(), understood.importance.into());
@@ -133,31 +155,23 @@ impl Labeller {
             let value = serde_json::to_value(labelled).map_err(|e| crate::Error::Labels(e.to_string()))?;
             memory.attributes.insert(LABELS_ATTRIBUTE.to_owned(), value);
         }
-        Ok(())
+        Ok(meanings)
     }
 
-    /// The emotions of a question: those it shows, and those it asks about ("when was I sad?"). The same question again
-    /// is not read again.
-    pub(crate) async fn mood(&self, question: &str) -> Result<BTreeMap<String, f32>> {
-        let moods = || self.moods.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(mood) = moods().get(question) {
-            return Ok(mood.clone());
-        }
-        let read = self.understander.understand(&[question.to_owned()]).await?;
-        let mut mood = BTreeMap::new();
-        for read in read {
+    /// The emotions of a question: those it shows, and those it asks about ("when was I sad?"); and its vector, where it
+    /// comes of that.
+    pub(crate) async fn read(&self, question: &str) -> Result<Read> {
+        let read = self.understander.understand_and_embed(&[question.to_owned()]).await?;
+        let (mut mood, mut vector) = (BTreeMap::new(), None);
+        for (read, meaning) in read {
+            vector = meaning.map(Arc::new);
             mood.extend(read.emotions.iter().map(|l| (l.label.to_owned(), l.confidence)));
             let asked = read.asides.iter().filter(|aside| aside.kind == LabelKind::Emotion && aside.asked());
             for aside in asked {
                 mood.entry(aside.label.to_owned()).or_insert(aside.confidence.max(ASKED_CONFIDENCE));
             }
         }
-        let mut kept = moods();
-        if kept.len() >= MOODS_MAX {
-            kept.clear();
-        }
-        kept.insert(question.to_owned(), mood.clone());
-        Ok(mood)
+        Ok(Read { mood, meaning: vector })
     }
 }
 
@@ -211,11 +225,9 @@ mod tests {
         for (question, mood) in
             [("I am so anxious right now", "anxious"), ("How was it last year when I was sad?", "sad")]
         {
-            for _ in 0..2 {
-                let found = labeller.mood(question).await.unwrap();
-                assert!(found.get(mood).is_some_and(|confidence| *confidence > 0.3), "{question}: {found:?}");
-            }
+            let found = labeller.read(question).await.unwrap().mood;
+            assert!(found.get(mood).is_some_and(|confidence| *confidence > 0.3), "{question}: {found:?}");
         }
-        assert!(labeller.mood("what did I buy?").await.unwrap().is_empty());
+        assert_eq!(labeller.read("what did I buy?").await.unwrap(), Read::default());
     }
 }

@@ -125,6 +125,22 @@ pub(crate) fn known(query: &SparseVector, all: &[&WordStats]) -> Vec<f32> {
     pairs.map(|(word, weight)| if occurs(word) { *weight } else { 0.0 }).collect()
 }
 
+/// What a word that occurs nowhere counts, in words that do.
+const UNKNOWN: f32 = 0.5;
+
+/// The weights of a query's words for coverage. A word that occurs nowhere is the rarest of all by its idf, and says
+/// least: the person may have put it in other words, or speaks of something else. It counts half of a mean known one, so
+/// that one word in common suffices for a short question, and not for one that is about other things.
+#[allow(clippy::cast_precision_loss, reason = "a query has far fewer than 2²³ words")]
+pub(crate) fn told(query: &SparseVector, all: &[&WordStats]) -> Vec<f32> {
+    let known = known(query, all);
+    let (sum, n) =
+        known.iter().filter(|weight| **weight > 0.0).fold((0.0, 0), |(sum, n), weight| (sum + weight, n + 1));
+    // None known may mean that it was written just now, and is not counted yet.
+    let unknown = if n > 0 { UNKNOWN * sum / n as f32 } else { 1.0 };
+    known.into_iter().map(|weight| if weight > 0.0 { weight } else { unknown }).collect()
+}
+
 /// `ln(1 + (N − n + ½) / (n + ½))` over all that was counted: above 0 even for a word that is everywhere.
 #[allow(clippy::cast_possible_truncation)]
 fn idf(all: &[&WordStats], word: u32) -> f32 {
@@ -169,6 +185,16 @@ mod tests {
         for word in 1..5 {
             assert!((idf(&[&whole], word) - idf(&[&first, &rest], word)).abs() < f32::EPSILON, "{word}");
         }
+    }
+
+    #[test]
+    fn a_word_that_nobody_used_counts_half_of_one_that_is_known() {
+        let mut words = WordStats::default();
+        words.add(&vector(&[(1, 1.0), (2, 1.0)]));
+        let told = |query: &[(u32, f32)]| told(&vector(query), &[&words]);
+        assert_eq!(told(&[(1, 0.2), (2, 0.4), (7, 1.4)]), [0.2, 0.4, 0.15]);
+        assert_eq!(told(&[(7, 1.4), (8, 1.4)]), [1.0, 1.0]);
+        assert!(told(&[]).is_empty());
     }
 
     #[test]

@@ -47,6 +47,13 @@
 //! It is searched when a question names a time that reaches there, or when nothing hot answers well; its candidates go
 //! through the same scoring. Whatever deletes, corrects, erases, lists or embeds anew reaches both.
 //!
+//! # Caches
+//!
+//! In memory only: the vector and the mood of a question, and the candidates that the store gave for it, by person. A
+//! change of the person's memories ends what was read before it ([`Status`] tells how often a cache had an answer), and
+//! erasing removes their entries. Scores are computed each time. Beside a server the candidates are not kept, for another
+//! process may write there.
+//!
 //! # Invariants
 //!
 //! RC-2: every read and delete takes the tenant as an argument and the filter is built inside the store.
@@ -54,6 +61,7 @@
 //! overwrites a newer one; [`Recall::upsert`] returns only after its points are flushed to disk.
 
 pub mod asked;
+mod cache;
 mod candidates;
 pub mod chunk;
 mod cold;
@@ -82,10 +90,10 @@ pub use error::{Error, ErrorKind};
 pub use memory::{
     CONTEXT, EMOTIONS, IMPORTANCE, LIMITS, Limits, Memory, MemoryId, PEAK, PINNED, SPEAKER, SourceKind,
 };
-pub use recall::{Caches, Changed, Hit, HitRate, Place, Recall, SearchOptions};
+pub use recall::{Changed, Hit, Place, Recall, SearchOptions};
 pub use score::{Parts, Weights};
 pub use stage::{Stage, Stages};
-pub use status::{Cold, Mode, Reembedding, Status};
+pub use status::{CacheUse, Caches, Cold, Mode, Reembedding, Status};
 pub use store::ServerOptions;
 pub use understand::{Understander, Understanding};
 

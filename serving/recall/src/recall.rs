@@ -1,6 +1,6 @@
 //! The door: memories in, hits out, one person at a time.
 
-mod cache;
+mod considered;
 mod cooling;
 mod embedding;
 
@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use crate::asked::{Asked, asks, tells_time};
-use crate::candidates::{Found, Sources, Wanted, WordCounts, candidates, off_thread, tag};
+use crate::cache::Caches;
+use crate::candidates::{Found, WordCounts, off_thread, tag};
 use crate::cold::{Cold, ColdOptions};
 use crate::embed::{Embedder, Embedders, Model};
 use crate::labelled::Labeller;
@@ -25,11 +26,10 @@ use crate::memory::{EMOTIONS, IMPORTANCE, check_source_id};
 use crate::score::{Candidate, Parts, Scored, Search, Weights, rank};
 use crate::stage::{Stage, Stages};
 use crate::status::Reembedding;
-use crate::store::{Catalogue, Collections, Folder, Parts as Read, Prepared, Scope, Server, ServerOptions};
+use crate::store::{Catalogue, Collections, Folder, Parts as Read, Prepared, Server, ServerOptions};
 use crate::words::words;
 use crate::{Error, LIMITS, Memory, MemoryId, Mode, Result, SourceKind, Status};
-pub use cache::{Caches, HitRate};
-use embedding::{Pass, detached, passes};
+use embedding::{Pass, detached};
 
 /// Changes that wait for a listener; one that falls behind is told so.
 const CHANGES_MAX: usize = 4096;
@@ -119,6 +119,8 @@ pub enum Changed {
 pub struct Recall {
     inner: Arc<Inner>,
     labeller: Option<Arc<Labeller>>,
+    /// Whether candidates are taken from the cache and kept there: not where another process may write.
+    keeps: bool,
     changes: broadcast::Sender<Changed>,
 }
 
@@ -130,8 +132,7 @@ struct Inner {
     cold: Arc<Cold>,
     /// Shared by writes; a move to the cold index has it alone, so that what moves does not change meanwhile.
     moving: tokio::sync::RwLock<()>,
-    questions: cache::Questions,
-    results: cache::Results,
+    caches: Arc<Caches>,
     pass: tokio::sync::Mutex<Pass>,
 }
 
@@ -169,6 +170,8 @@ impl Recall {
     /// [`Error::InUse`] while another process has the folder open, [`Error::IndexBroken`] when it cannot be read,
     /// [`Error::Io`] when the folder cannot be used, [`Error::Server`] when the server cannot.
     pub async fn open_with(place: Place, embedders: Embedders, cold: Option<ColdOptions>) -> Result<Self> {
+        // A folder is locked: nobody else writes there.
+        let keeps = matches!(place, Place::Folder(_));
         let catalogue: Box<dyn Catalogue> = match place {
             Place::Folder(dir) => Box::new(Folder::lock(&dir).await?),
             Place::Server(options) => Box::new(Server::connect(options)?),
@@ -184,13 +187,12 @@ impl Recall {
             embedders,
             lexical: Lexical::new()?,
             words: WordCounts::default(),
-            questions: cache::Questions::default(),
-            results: cache::Results::default(),
+            caches: Arc::default(),
             pass: tokio::sync::Mutex::default(),
         };
         let inner = Arc::new(inner);
         inner.finish_moves().await?;
-        Ok(Self { inner, labeller: None, changes: broadcast::Sender::new(CHANGES_MAX) })
+        Ok(Self { inner, labeller: None, keeps, changes: broadcast::Sender::new(CHANGES_MAX) })
     }
 
     /// Reads from now on what people wrote, and their questions, with `labeller`: importance and emotions count in the
@@ -198,6 +200,12 @@ impl Recall {
     #[must_use]
     pub fn labelled_by(self, labeller: Labeller) -> Self {
         Self { labeller: Some(Arc::new(labeller)), ..self }
+    }
+
+    /// The same index, asked anew by every search: for measuring, and to compare with.
+    #[must_use]
+    pub fn without_cache(self) -> Self {
+        Self { keeps: false, ..self }
     }
 
     /// The version of the labels that memories get.
@@ -237,12 +245,13 @@ impl Recall {
         if memories.is_empty() {
             return Ok(());
         }
-        if let Some(labeller) = &self.labeller {
-            labeller.label(&mut memories).await?;
-        }
+        let known = match &self.labeller {
+            Some(labeller) => labeller.label(&mut memories).await?,
+            None => Vec::new(),
+        };
         let told = memories.iter().filter(|one| one.revision > 0 || one.source_kind == SourceKind::Chat);
         let changed: Vec<Changed> = told.map(Changed::of).collect();
-        let (meanings, model) = self.inner.meanings(&memories).await?;
+        let (meanings, model) = self.inner.meanings(&memories, known).await?;
         let inner = Arc::clone(&self.inner);
         let words = Arc::clone(&inner);
         let prepare = move || {
@@ -260,16 +269,14 @@ impl Recall {
             let prepared = inner.not_cold(prepared, |one| &one.memory).await?;
             let mut users: HashMap<UserId, usize> = HashMap::new();
             prepared.iter().for_each(|one| *users.entry(one.memory.user_id.clone()).or_default() += 1);
+            let _changing = inner.caches.changing(users.keys().cloned());
             let revisions = cooling::revisions(prepared.iter().map(|one| &one.memory));
             let written = match inner.collections.upsert(prepared, &model).await {
                 Ok(()) => inner.supersede(revisions).await,
                 failed => failed,
             };
             // After the write: counts that a reader takes before it must not be kept.
-            for (user, memories) in &users {
-                inner.words.wrote(user, *memories);
-                inner.results.changed(user);
-            }
+            users.iter().for_each(|(user, memories)| inner.words.wrote(user, *memories));
             written
         })
         .await?;
@@ -282,7 +289,7 @@ impl Recall {
         let _ = self.changes.send(changed);
     }
 
-    /// Finds the person's memories that fit `query`, best first. Ages count to the end of the minute.
+    /// Finds the person's memories that fit `query`, best first.
     ///
     /// # Errors
     /// [`Error::Invalid`] for an empty or too long query or a `k` out of bounds; [`Error::Embed`] or
@@ -295,97 +302,32 @@ impl Recall {
         if options.k == 0 || options.k > LIMITS.hits_max {
             return Err(Error::invalid("k", format!("must be 1 to {}", LIMITS.hits_max)));
         }
-        let emotions = match &self.labeller {
+        let read = match &self.labeller {
             Some(labeller) if options.emotions.is_empty() && options.stages.has(Stage::Emotion) => {
-                labeller.mood(&query).await?
+                Some(self.read_question(user, &query, labeller).await?)
             }
-            _ => options.emotions.clone(),
+            _ => None,
         };
-        let until = options.as_of;
-        let options = &SearchOptions { as_of: cache::minute(until), ..options.clone() };
+        let emotions = read.as_ref().map_or(&options.emotions, |read| &read.mood);
+        let meaning = read.as_ref().and_then(|read| read.meaning.as_ref());
         let asked = Asked::read(&query, options.as_of, options.offset_min);
-        let narrow = options.stages.has(Stage::Depth) && options.k <= 10;
-        let limit = if narrow { asked.depth(LIMITS.hits_max) } else { LIMITS.hits_max };
-        let scope = Scope {
-            kinds: options.kinds.clone(),
-            from: options.from,
-            until: options.until,
-            as_of: Some(options.as_of),
-        };
-        let inner = &self.inner;
-        let version = inner.results.version(user);
-        let (found, idf, search) = loop {
-            let (live, _) = inner.collections.targets().await;
-            let dense = options.stages.has(Stage::Dense);
-            let meaning = if dense { self.embed_question(user, &live.model, &query).await? } else { None };
-            let (by_meaning, labels) = (meaning.is_some(), self.labels_version());
-            let how = format!("{options:?} {emotions:?} {labels:?} {} {by_meaning}", live.number);
-            let search = cache::Search { user: user.clone(), query: query.clone(), how };
-            if let Some(kept) = inner.results.get(&search, version) {
-                return Ok(kept.iter().filter(|hit| hit.memory.event_time <= until).cloned().collect());
-            }
-            let wanted = Wanted {
-                query: &query,
-                asked: &asked,
-                weights: &options.weights,
-                meaning,
-                scope: &scope,
-                limit,
-                stages: options.stages,
-            };
-            let collection = inner.collections.live().await;
-            // Another model may have taken over while the question was embedded.
-            if *collection.model() == live.model {
-                let (cold, lexical, counts) = (&inner.cold, &inner.lexical, &inner.words);
-                let sources = Sources { collection: &*collection, cold, lexical, counts };
-                let (found, idf) = candidates(&sources, user, wanted).await?;
-                break (found, idf, search);
-            }
-        };
-        let candidates = found.into_iter().map(|one| candidate(one, &emotions)).collect();
-        let by = Search {
+        let considered = self.considered(user, &query, &asked, meaning, options).await?;
+        let found = considered.found.iter().enumerate();
+        let candidates = found.map(|(at, one)| candidate(at, one, emotions)).collect();
+        let search = Search {
             asked: &asked,
-            idf: &idf,
+            idf: &considered.idf,
+            told: &considered.told,
             as_of: options.as_of,
             weights: &options.weights,
             stages: options.stages,
         };
-        let ranked = rank(candidates, &by, options.k);
-        let hit = |one: Scored<(MemoryId, Memory)>| {
-            let (id, memory) = one.item;
-            Hit { id, memory, score: one.score, parts: one.parts }
+        let ranked = rank(candidates, &search, options.k);
+        let hit = |one: Scored<usize>| {
+            let found = considered.found.get(one.item)?;
+            Some(Hit { id: found.id, memory: found.memory.clone(), score: one.score, parts: one.parts })
         };
-        let hits: Arc<Vec<Hit>> = Arc::new(ranked.into_iter().map(hit).collect());
-        inner.results.insert(&search, version, Arc::clone(&hits));
-        Ok(hits.iter().filter(|hit| hit.memory.event_time <= until).cloned().collect())
-    }
-
-    /// The question's vector by `model`: the same question again is not embedded again. Without one, the search is by
-    /// words alone.
-    async fn embed_question(
-        &self,
-        user: &UserId,
-        model: &Model,
-        query: &str,
-    ) -> Result<Option<Arc<Vec<f32>>>> {
-        let Some(embedder) = self.inner.embedders.of(model) else { return Ok(None) };
-        if !self.inner.embedders.may_see(embedder.as_ref(), user).await {
-            return Ok(None);
-        }
-        let question = (model.clone(), query.to_owned());
-        if let Some(kept) = self.inner.questions.get(&question) {
-            return Ok(Some(kept));
-        }
-        let vector = match embedder.embed_question(query.to_owned()).await {
-            Ok(vector) => Arc::new(vector),
-            Err(error) if passes(&error) => {
-                tracing::warn!(%error, "a question is searched by its words alone");
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
-        };
-        self.inner.questions.insert(question, Arc::clone(&vector));
-        Ok(Some(vector))
+        Ok(ranked.into_iter().filter_map(hit).collect())
     }
 
     /// The person's memories with these ids; those of others and unknown ones are left out.
@@ -450,11 +392,12 @@ impl Recall {
         let inner = Arc::clone(&self.inner);
         detached(async move {
             let _shared = inner.moving.read().await;
+            let _changing = inner.caches.changing([user.clone()]);
             // A damaged cold file keeps nothing from being deleted hot; the deletion is not done then, and is said so.
             let cold = inner.delete_cold(&user, kind, &source, through).await;
             let hot = inner.collections.delete_source(&user, kind, &source, through).await;
             inner.words.forget(&user);
-            inner.results.changed(&user);
+            inner.caches.forget_candidates(&user);
             hot.and(cold)
         })
         .await?;
@@ -471,12 +414,14 @@ impl Recall {
         let changed = Changed::Erased(user.clone());
         let (inner, user) = (Arc::clone(&self.inner), user.clone());
         detached(async move {
+            let changing = inner.caches.changing([user.clone()]);
             inner.erase_cold(&user).await?;
             let erased = inner.collections.rebuild(Some(&user)).await;
             inner.words.forget(&user);
             // What was on its way to the cold index when the first was done.
             let erased = erased.and(inner.erase_cold(&user).await);
-            inner.results.forget(&user);
+            drop(changing);
+            inner.caches.forget(&user);
             erased
         })
         .await?;
@@ -490,12 +435,7 @@ impl Recall {
     /// [`Error::Engine`] or [`Error::Io`]: then the old index is in use still.
     pub async fn scrub(&self) -> Result<()> {
         let inner = Arc::clone(&self.inner);
-        detached(async move {
-            let rebuilt = inner.collections.rebuild(None).await;
-            inner.results.all_changed();
-            rebuilt
-        })
-        .await
+        detached(async move { inner.collections.rebuild(None).await }).await
     }
 
     /// Merges the engine's segments and builds the search graph of large ones. Searches go on, writes wait.
@@ -504,13 +444,7 @@ impl Recall {
     /// [`Error::Engine`] when the store fails.
     pub async fn optimise(&self) -> Result<()> {
         let inner = Arc::clone(&self.inner);
-        detached(async move {
-            let optimised = inner.collections.optimise().await;
-            // The graph is another, and with it what is nearest, about.
-            inner.results.all_changed();
-            optimised
-        })
-        .await
+        detached(async move { inner.collections.optimise().await }).await
     }
 
     /// How memories are found.
@@ -549,9 +483,9 @@ impl Recall {
             reembedding,
             generation: target.number,
             wal_bytes: live.log_bytes(),
-            caches: cache::caches(&self.inner.questions, &self.inner.results),
             scrub_due: collections.scrub_due(),
             failed: live.failure(),
+            caches: self.inner.caches.status(),
         })
     }
 }
@@ -563,15 +497,15 @@ impl Changed {
     }
 }
 
-/// What the score knows of a memory.
-fn candidate(one: Found, mood: &BTreeMap<String, f32>) -> Candidate<(MemoryId, Memory)> {
-    let memory = one.memory;
+/// What the score knows of the memory at a place among those that are considered.
+fn candidate(at: usize, one: &Found, mood: &BTreeMap<String, f32>) -> Candidate<usize> {
+    let memory = &one.memory;
     let (sequence, position) = memory.place();
     let mut hasher = DefaultHasher::new();
     (memory.source_kind, sequence).hash(&mut hasher);
     let importance = memory.attributes.get(IMPORTANCE).and_then(serde_json::Value::as_f64);
     Candidate {
-        key: memory.id().0.as_u128(),
+        key: one.id.0.as_u128(),
         event_time: memory.event_time,
         cosine: one.cosine,
         bm25: one.bm25,
@@ -583,9 +517,9 @@ fn candidate(one: Found, mood: &BTreeMap<String, f32>) -> Candidate<(MemoryId, M
         words_n: one.words_n,
         #[allow(clippy::cast_possible_truncation, reason = "a share between 0 and 1")]
         importance: importance.map(|weight| weight as f32),
-        emotion: alike(&memory, mood),
-        meaning: one.meaning,
-        item: (memory.id(), memory),
+        emotion: alike(memory, mood),
+        meaning: one.meaning.clone(),
+        item: at,
     }
 }
 

@@ -117,7 +117,7 @@ pub struct Parts {
     pub lexical_rank: Option<u32>,
     /// Best cosine of what stands just before and after it.
     pub neighbours: Option<f32>,
-    /// Share of the query's words, weighed by their rarity, that it and its neighbours have, 0 to 1.
+    /// Share of the query's words, weighed by [`Search::told`], that it and its neighbours have, 0 to 1.
     pub coverage: f64,
     /// The one person whom the question names spoke it.
     pub by_named: bool,
@@ -155,6 +155,8 @@ pub struct Search<'a> {
     pub asked: &'a Asked,
     /// How rare each of the query's words is among the person's memories (idf), at most 64.
     pub idf: &'a [f32],
+    /// What each of them counts for [`Parts::coverage`]: a word that no memory has says little.
+    pub told: &'a [f32],
     /// "Now".
     pub as_of: DateTime<Utc>,
     /// How the parts are weighed.
@@ -203,7 +205,7 @@ pub fn rank<T>(candidates: Vec<Candidate<T>>, search: &Search<'_>, k: usize) -> 
                 lexical: one.bm25,
                 lexical_rank: lexical.map(|place| place.rank),
                 neighbours: around.cosine,
-                coverage: around.coverage,
+                coverage: around.told,
                 by_named: one.by_named,
                 in_period: asked.names_time().then(|| asked.holds(one.event_time)),
                 relevance,

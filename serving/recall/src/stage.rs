@@ -96,7 +96,7 @@ impl FromStr for Stage {
 }
 
 /// The stages in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Stages(u16);
 
 impl Default for Stages {

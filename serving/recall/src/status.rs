@@ -4,8 +4,6 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::recall::Caches;
-
 /// How memories are found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "mode", rename_all = "snake_case")]
@@ -52,6 +50,28 @@ pub struct Cold {
     pub broken: usize,
 }
 
+/// How a cache is used, since the index was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CacheUse {
+    /// How often it had what it was asked for.
+    pub hits: u64,
+    /// How often it had not.
+    pub misses: u64,
+    /// What is in it.
+    pub entries: usize,
+    /// About what that takes in memory.
+    pub bytes: u64,
+}
+
+/// What searches need not do again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Caches {
+    /// Vectors and moods of questions.
+    pub questions: CacheUse,
+    /// What the store gave for a question.
+    pub candidates: CacheUse,
+}
+
 /// The state of the index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Status {
@@ -67,8 +87,6 @@ pub struct Status {
     pub cold: Cold,
     /// The change to another model, where one goes on.
     pub reembedding: Option<Reembedding>,
-    /// The caches in front of it.
-    pub caches: Caches,
     /// The number of the collection in use; it rises with each erasure, scrub and change of the model.
     pub generation: u64,
     /// Bytes of the write-ahead log, in which deleted text may remain until a scrub.
@@ -77,6 +95,8 @@ pub struct Status {
     pub scrub_due: bool,
     /// Why writing has stopped, if it has.
     pub failed: Option<String>,
+    /// How the caches are used.
+    pub caches: Caches,
 }
 
 impl fmt::Display for Status {
@@ -94,6 +114,10 @@ impl fmt::Display for Status {
         if let Some(new) = &self.reembedding {
             let done = new.memories.saturating_sub(new.awaiting_embedding);
             write!(f, "; embedded anew by {}: {done} of {}", new.model, new.memories)?;
+        }
+        let CacheUse { hits, misses, .. } = self.caches.candidates;
+        if hits + misses > 0 {
+            write!(f, "; {hits} of {} searches from the cache", hits + misses)?;
         }
         if let Some(why) = &self.failed {
             write!(f, "; writing has stopped: {why}")?;

@@ -27,7 +27,7 @@ pub use scope::Standing;
 
 use self::features::{Passage, Said};
 use self::label::{MENTIONED, PRESENT};
-use crate::{Error, LIMITS, MiniLm, Result};
+use crate::{DIMENSION, Error, LIMITS, MiniLm, Result};
 
 /// A label with its probability.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -148,6 +148,18 @@ impl Understander {
     /// # Errors
     /// [`Error::Invalid`] for a text beyond the bytes of [`LIMITS`], [`Error::Embed`] when the model fails.
     pub async fn understand(&self, texts: &[String]) -> Result<Vec<Understanding>> {
+        Ok(self.understand_and_embed(texts).await?.into_iter().map(|(understood, _)| understood).collect())
+    }
+
+    /// The same, with what comes of it by the way: the vector that [`MiniLm::embed`] gives a text, where there is a model
+    /// and the text is one passage, word for word.
+    ///
+    /// # Errors
+    /// As [`Self::understand`].
+    pub(crate) async fn understand_and_embed(
+        &self,
+        texts: &[String],
+    ) -> Result<Vec<(Understanding, Option<Vec<f32>>)>> {
         if let Some(text) = texts.iter().find(|text| text.len() > LIMITS.text_bytes_max) {
             let (len, max) = (text.len(), LIMITS.text_bytes_max);
             return Err(Error::invalid("text", format!("has {len} bytes; at most {max} are read at a time")));
@@ -157,8 +169,12 @@ impl Understander {
         let mut read = self.read(&flat).await?.into_iter();
         let version = self.version();
         let understood = texts.iter().zip(&passages).map(|(text, passages)| {
-            let read: Vec<(&Passage, Said)> = passages.iter().zip(read.by_ref()).collect();
-            self.decide(text, &read, &version)
+            let mut read: Vec<(&Passage, Said)> = passages.iter().zip(read.by_ref()).collect();
+            let meaning = match read.as_mut_slice() {
+                [(passage, said)] if passage.text == *text => said.meaning.take(),
+                _ => None,
+            };
+            (self.decide(text, &read, &version), meaning)
         });
         Ok(understood.collect())
     }
@@ -187,6 +203,8 @@ impl Understander {
         for (said, whole) in said.iter_mut().zip(&vectors) {
             let live = if said.live.is_empty() { None } else { live.next() };
             said.numbers = features::joined(&said.numbers, whole, live.as_deref());
+            // The last of the states.
+            said.meaning = whole.rchunks(DIMENSION).next().map(<[f32]>::to_vec);
         }
         Ok(said)
     }

@@ -66,6 +66,7 @@ pub(super) const CALLS: &[Call] = &[
     call("get", "/v1/analytics/patterns", "weekday by hour, triggers, places", "", ("200", "Patterns"), "400").asked(PERIOD),
     call("get", "/v1/analytics/time-of-day", "by hour and part of the day", "", ("200", "TimeOfDay"), "400").asked(PERIOD),
     call("get", "/v1/analytics/intensity", "strength by day, and heart rate variability", "", ("200", "IntensityDays"), "400").asked(PERIOD),
+    call("get", "/v1/analytics/emotions", "what notes and journals say was felt, by part of the day", "", ("200", "Emotions"), "400").asked("days:int?"),
     call("post", "/v1/insights", "a question about one's own log; whole, or by sentence (Accept: text/event-stream)", "Question", ("200", "Answer"), "400 429 503"),
     call("get", "/v1/citations/{id}", "what a number of an answer rests on, as it was and as it is", "", ("200", "Detail"), "400 404"),
     call("get", "/v1/answers/{id}/feedback", "what the caller thinks of an answer", "", ("200", "Feedback"), "400 404"),

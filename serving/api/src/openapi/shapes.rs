@@ -23,6 +23,7 @@ pub(super) const SHAPES: &[(&str, &str)] = &[
     ("Patterns", "days:int heatmap:[obj] triggers:[obj] places:[obj]"),
     ("TimeOfDay", "days:int hours:[obj] day_parts:[obj]"),
     ("IntensityDays", "period_days:int days:[obj] hrv:[obj]"),
+    ("Emotions", "days:int emotions:[obj]"),
     ("Question", "question:str"),
     ("Answer", "id:uuid status:str sentences:[Sentence] citations:[Citation] disclaimer:str resources:[obj]? proposal:obj? spoken:obj?"),
     ("Sentence", "text:str citations:[uuid]"),

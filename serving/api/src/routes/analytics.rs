@@ -22,6 +22,13 @@ pub(super) struct Period {
     tz_offset_min: Option<i64>,
 }
 
+/// Of what has no craving and no day: notes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Days {
+    days: Option<i64>,
+}
+
 struct Bound {
     days: i64,
     as_of: DateTime<Utc>,
@@ -125,6 +132,15 @@ pub(super) async fn time_of_day(
     Query(period): Query<Period>,
 ) -> Result<Json<Value>, ApiError> {
     tables(&app, &caller, period, "days", [("hours", Named::Hours), ("day_parts", Named::DayParts)]).await
+}
+
+pub(super) async fn emotions(
+    State(app): State<App>,
+    caller: Caller,
+    Query(Days { days }): Query<Days>,
+) -> Result<Json<Value>, ApiError> {
+    let period = Period { days, craving: None, tz_offset_min: None };
+    tables(&app, &caller, period, "days", [("emotions", Named::Emotions)]).await
 }
 
 pub(super) async fn intensity(

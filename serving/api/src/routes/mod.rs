@@ -88,6 +88,7 @@ fn serve() -> Router<App> {
         .route("/v1/analytics/patterns", get(analytics::patterns))
         .route("/v1/analytics/time-of-day", get(analytics::time_of_day))
         .route("/v1/analytics/intensity", get(analytics::intensity))
+        .route("/v1/analytics/emotions", get(analytics::emotions))
         .route("/v1/insights", post(insights::post))
         .route("/v1/citations/{id}", get(citations::get))
         .route(

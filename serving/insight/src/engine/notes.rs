@@ -1,5 +1,7 @@
 //! Notes that explain the cravings in question: found by meaning, words and time, quoted as the person wrote them.
 
+use chrono::{DurationRound as _, TimeDelta};
+
 use super::*;
 
 /// Memories looked at.
@@ -24,7 +26,9 @@ impl Insights {
         let options = SearchOptions {
             k: LOOKED_AT,
             kinds: vec![SourceKind::Note],
-            from: Some(period.since),
+            // Whole days, so that the same question has the same notes to choose from all day; what is too old is in
+            // none of the facts' rows.
+            from: Some(period.since.duration_trunc(TimeDelta::days(1)).unwrap_or(period.since)),
             ..SearchOptions::new(period.until)
         };
         let hits = match recall.search(user, &text, &options).await {

@@ -11,7 +11,7 @@ use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::Citations;
-use crate::{Answer, Error, Result, Status};
+use crate::{Answer, Error, Result, Status, sqlite};
 
 /// Answers kept of a person; the oldest go, with what was thought of them.
 const ANSWERS_MAX: i64 = 1_000;
@@ -120,14 +120,7 @@ impl Citations {
         .bind(now.to_rfc3339())
         .execute(&mut *transaction)
         .await?;
-        sqlx::query(
-            "DELETE FROM answers WHERE user_id = ?1 AND place <=
-                (SELECT place FROM answers WHERE user_id = ?1 ORDER BY place DESC LIMIT 1 OFFSET ?2)",
-        )
-        .bind(user.as_str())
-        .bind(ANSWERS_MAX)
-        .execute(&mut *transaction)
-        .await?;
+        sqlite::keep_newest(&mut transaction, "answers", user.as_str(), ANSWERS_MAX).await?;
         Ok(transaction.commit().await?)
     }
 

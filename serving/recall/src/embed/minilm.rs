@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 
 use self::encoder::{Encoder, STATES};
 use super::{Embedder, Model};
-use crate::models::{CONFIG, TOKENIZER, WEIGHTS};
+use crate::models::{self, CONFIG, TOKENIZER, WEIGHTS};
 use crate::{Error, LIMITS, Result};
 
 /// Numbers in an embedding.
@@ -93,6 +93,14 @@ impl MiniLm {
         let model = Encoder::load(&weights, &config).map_err(|error| broken(WEIGHTS, &error))?;
         let (bulk, question) = (Semaphore::new(1), Semaphore::new(1));
         Ok(Self { loaded: Arc::new(Loaded { name: Model::minilm(), model, tokenizer, bulk, question }) })
+    }
+
+    /// Loads the model from a folder of models, where it is there; it blocks as [`Self::load`] does.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_if_present(models: &Path) -> Result<Option<Self>> {
+        models::is_present(models).then(|| Self::load(&models::folder(models))).transpose()
     }
 
     /// The model's name.

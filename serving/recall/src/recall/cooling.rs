@@ -126,12 +126,10 @@ impl Inner {
     }
 
     async fn finish(&self, begun: Move) -> Result<()> {
+        let _changing = self.caches.changing([begun.user.clone()]);
         self.collections.forget(&begun.user, &begun.ids).await?;
         self.words.forget(&begun.user);
-        let finished = off_thread(&self.cold, move |cold| cold.finish(&begun)).await;
-        // Others may have given room for it.
-        self.results.all_changed();
-        finished
+        off_thread(&self.cold, move |cold| cold.finish(&begun)).await
     }
 
     /// Leaves out what is cold already, in the same or a newer revision.

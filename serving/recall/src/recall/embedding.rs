@@ -1,8 +1,9 @@
 //! Which model embeds whose memories, and the change from one model to another.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use crave_schemas::UserId;
 use uuid::Uuid;
 
 use super::{Inner, Recall};
@@ -83,7 +84,7 @@ impl Recall {
                     let (switching, full) = (Arc::clone(inner), target.clone());
                     detached(async move {
                         let switched = switching.collections.switch(&full).await;
-                        switching.results.all_changed();
+                        switching.caches.changed_for_everybody();
                         switched
                     })
                     .await?;
@@ -126,9 +127,8 @@ impl Recall {
                 continue;
             }
             let (embedded, model) = (meanings.len(), tag(embedder.model()));
-            let done = off_thread(&inner.cold, move |cold| cold.embedded(&awaiting, &model, meanings)).await;
-            inner.results.all_changed();
-            done?;
+            let _changing = inner.caches.changing(owners(&awaiting.memories));
+            off_thread(&inner.cold, move |cold| cold.embedded(&awaiting, &model, meanings)).await?;
             return Ok(embedded);
         }
     }
@@ -143,6 +143,7 @@ impl Recall {
         let inner = &self.inner;
         let memories: Vec<Memory> = points.iter().filter_map(Point::memory).collect();
         let allowed = inner.allowed(embedder.as_ref(), &memories).await;
+        let users = owners(&memories);
         let texts = memories.into_iter().zip(allowed).filter(|(_, allowed)| *allowed);
         let (ids, texts): (Vec<_>, Vec<_>) =
             texts.map(|(memory, _)| (memory.id(), memory.embedded())).unzip();
@@ -154,9 +155,8 @@ impl Recall {
         let meanings: Vec<Meaning> = ids.into_iter().zip(texts).zip(vectors).filter_map(one).collect();
         let (embedded, inner, target) = (meanings.len(), Arc::clone(inner), target.clone());
         detached(async move {
-            let set = inner.collections.set_meanings(&target, meanings).await;
-            inner.results.all_changed();
-            set
+            let _changing = inner.caches.changing(users);
+            inner.collections.set_meanings(&target, meanings).await
         })
         .await?;
         Ok(embedded)
@@ -165,18 +165,30 @@ impl Recall {
 
 impl Inner {
     /// The vectors of memories by the model of the collection in use, and that model. Memories go without where there
-    /// is no such model, where it is away, or where their person did not agree to it.
-    pub(super) async fn meanings(&self, memories: &[Memory]) -> Result<(Vec<Option<Vec<f32>>>, Model)> {
+    /// is no such model, where it is away, or where their person did not agree to it. `known` has those of [`MiniLm`]
+    /// that are there already.
+    ///
+    /// [`MiniLm`]: crate::MiniLm
+    pub(super) async fn meanings(
+        &self,
+        memories: &[Memory],
+        known: Vec<Option<Vec<f32>>>,
+    ) -> Result<(Vec<Option<Vec<f32>>>, Model)> {
         let (live, _) = self.collections.targets().await;
         let mut meanings = vec![None; memories.len()];
         let Some(embedder) = self.embedders.of(&live.model) else { return Ok((meanings, live.model)) };
+        if is_minilm(embedder.as_ref()) {
+            meanings = known;
+            meanings.resize(memories.len(), None);
+        }
         let allowed = self.allowed(embedder.as_ref(), memories).await;
         let (places, texts): (Vec<usize>, Vec<String>) = memories
             .iter()
             .enumerate()
             .zip(allowed)
-            .filter(|(_, allowed)| *allowed)
-            .map(|((at, memory), _)| (at, memory.embedded()))
+            .zip(&meanings)
+            .filter(|((_, allowed), known)| *allowed && known.is_none())
+            .map(|(((at, memory), _), _)| (at, memory.embedded()))
             .unzip();
         if texts.is_empty() {
             return Ok((meanings, live.model));
@@ -236,6 +248,16 @@ async fn one_by_one(embedder: &Arc<dyn Embedder>, texts: &[String]) -> Result<Ve
     let refused = vectors.iter().filter(|vector| vector.is_none()).count();
     tracing::warn!(refused, "the embedding model does not take these memories; they are found by words");
     Ok(vectors)
+}
+
+/// Whether it is the model with which a labeller reads, here.
+pub(super) fn is_minilm(embedder: &dyn Embedder) -> bool {
+    *embedder.model() == Model::minilm() && !embedder.is_remote()
+}
+
+/// Whose memories they are.
+fn owners(memories: &[Memory]) -> BTreeSet<UserId> {
+    memories.iter().map(|memory| memory.user_id.clone()).collect()
 }
 
 /// Whether to go on without a vector: the model is away, or set wrongly, which must not stop what a person writes.

@@ -18,6 +18,8 @@ pub(super) struct Around {
     pub(super) bm25_before: f32,
     /// Share of the query's words, weighed by rarity, in the candidate and the two, 0 to 1.
     pub(super) coverage: f64,
+    /// The same, weighed by [`Search::told`].
+    pub(super) told: f64,
 }
 
 /// What surrounds each candidate. Without [`Stage::Neighbours`] each stands alone.
@@ -38,6 +40,7 @@ pub(super) fn around<T>(candidates: &[Candidate<T>], search: &Search<'_>) -> Vec
             cosine: cosine.max_by(f32::total_cmp),
             bm25_before: before.map_or(0.0, |before| before.bm25),
             coverage: coverage(words, search.idf),
+            told: coverage(words, search.told),
         }
     };
     candidates.iter().map(one).collect()

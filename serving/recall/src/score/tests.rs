@@ -17,7 +17,8 @@ fn candidate(name: &'static str, age_days: f64, cosine: Option<f32>, bm25: f32) 
 /// With all stages and for a question that names nothing.
 fn ranked<T>(candidates: Vec<Candidate<T>>, weights: &Weights, k: usize) -> Vec<Scored<T>> {
     let asked = Asked::default();
-    let search = Search { asked: &asked, idf: &[], as_of: now(), weights, stages: Stages::default() };
+    let search =
+        Search { asked: &asked, idf: &[], told: &[], as_of: now(), weights, stages: Stages::default() };
     rank(candidates, &search, k)
 }
 
@@ -116,7 +117,8 @@ fn each_stage_earns_its_place() {
     for (stage, asked, candidates, with, without) in cases {
         let order = |stages: Stages| -> Vec<&str> {
             let weights = Weights::default();
-            let search = Search { asked: &asked, idf: &[], as_of: now(), weights: &weights, stages };
+            let search =
+                Search { asked: &asked, idf: &[], told: &[], as_of: now(), weights: &weights, stages };
             rank(candidates.clone(), &search, 10).into_iter().map(|one| one.item).collect()
         };
         // Recency would decide between the old and the new of the gate's case.
@@ -137,6 +139,7 @@ fn neighbours_bring_in_what_fits_by_itself_in_nothing() {
     let search = Search {
         asked: &asked,
         idf: &[1.0, 3.0],
+        told: &[1.0, 1.0],
         as_of: now(),
         weights: &weights,
         stages: Stages::default(),
@@ -144,6 +147,9 @@ fn neighbours_bring_in_what_fits_by_itself_in_nothing() {
     let hits = rank(vec![answer.clone(), question.clone()], &search, 10);
     let answer_parts = hits.iter().find(|hit| hit.item == "answer").unwrap().parts;
     assert_eq!((answer_parts.neighbours, answer_parts.coverage), (Some(0.6), 1.0));
+    let told = Search { told: &[1.0, 0.0], ..search };
+    let half = Candidate { words: 0b10, ..question.clone() };
+    assert_eq!(rank(vec![half], &told, 1)[0].parts.coverage.total_cmp(&0.0), std::cmp::Ordering::Equal);
     let alone = Search { stages: search.stages.without(Stage::Neighbours), ..search };
     assert_eq!(rank(vec![answer, question], &alone, 10).len(), 1);
 }

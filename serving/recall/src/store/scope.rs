@@ -53,6 +53,14 @@ impl Scope {
             || self.as_of.is_some_and(|as_of| oldest > micros(as_of))
     }
 
+    /// What it leaves out only because it had not happened yet; `None` where that can be nothing.
+    pub(crate) fn later(&self) -> Option<Self> {
+        let next = DateTime::from_timestamp_micros(self.as_of?.timestamp_micros().checked_add(1)?)?;
+        let from = self.from.map_or(next, |from| from.max(next));
+        let is_open = self.until.is_none_or(|until| from < until);
+        is_open.then(|| Self { kinds: self.kinds.clone(), from: Some(from), until: self.until, as_of: None })
+    }
+
     /// `None` where no time is given.
     pub(super) fn times(&self) -> Option<Times> {
         #[allow(clippy::cast_precision_loss, reason = "until 2255 there is none")]
@@ -60,5 +68,28 @@ impl Scope {
         let times =
             Times { gte: self.from.map(micros), lt: self.until.map(micros), lte: self.as_of.map(micros) };
         (times != Times { gte: None, lt: None, lte: None }).then_some(times)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn what_is_later_is_all_that_a_later_now_adds() {
+        let at = |micros: i64| DateTime::from_timestamp_micros(micros).unwrap();
+        let scope = Scope { as_of: Some(at(10) + TimeDelta::nanoseconds(500)), ..Scope::default() };
+        let later = scope.later().unwrap();
+        for micros in 0..20 {
+            let (before, after) =
+                (scope.covers(SourceKind::Note, micros), later.covers(SourceKind::Note, micros));
+            assert_eq!((before, after), (micros <= 10, micros > 10), "{micros}");
+        }
+        let until = |micros| Scope { until: Some(at(micros)), ..scope.clone() }.later();
+        assert!(until(11).is_none() && until(12).is_some());
+        assert_eq!(Scope { from: Some(at(15)), ..scope.clone() }.later().unwrap().from, Some(at(15)));
+        assert_eq!(Scope::default().later(), None);
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Said {
     pub(super) live: String,
     /// The labels that its words speak for without holding, and why not.
     pub(super) dead: Vec<(usize, Standing)>,
+    /// Its unit vector of meaning, where a model read it.
+    pub(super) meaning: Option<Vec<f32>>,
 }
 
 /// A piece of a text that is read at once.
@@ -124,7 +126,7 @@ pub(super) fn said(passage: &str, lexicon: &Lexicon) -> Said {
     }
     // What another clause says without doubt is said.
     dead.retain(|(label, _)| numbers.get(2 * label).is_none_or(|live| *live == 0.0));
-    Said { numbers, live: live.join(", "), dead }
+    Said { numbers, live: live.join(", "), dead, meaning: None }
 }
 
 /// Words and states together, of the passage and of what is live in it; `live` is `None` where nothing tells of the writer

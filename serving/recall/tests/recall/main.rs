@@ -1,6 +1,7 @@
 //! Memories from the outside: stored, found, deleted, killed.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod cache;
 mod cold;
 mod embedder;
 mod kill;
