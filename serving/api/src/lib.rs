@@ -6,6 +6,8 @@ mod auth;
 mod body;
 mod erasures;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod limits;
 mod model_server;
 mod openai;
