@@ -7,6 +7,8 @@ mod body;
 mod coach;
 mod erasures;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod limits;
 mod model_server;
 mod openai;

@@ -6,6 +6,7 @@ pub(crate) mod registry;
 mod source;
 pub(crate) mod store;
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use candle_core::{DType, Tensor};
@@ -112,26 +113,19 @@ impl Adapter {
         let config = read_config(dir)?;
         check_base(dir, &config, base, other_names)?;
         let mut weights = Weights::open(&[dir.join(WEIGHTS_FILE)]).map_err(refused)?;
-        let pairs = pairs(&weights, base.config()).map_err(refused)?;
+        let changes = changes(&config, &weights, base.config()).map_err(refused)?;
         let mut layers = vec![[const { None }; Module::ALL.len()]; base.config().layers];
         let mut numbers = 0;
-        for Pair { layer, module, prefix, suffix } in pairs {
-            let path = format!("model.layers.{layer}.{}", module.path());
-            if !config.targets(&path) {
-                return Err(refused(format!("it has tensors of {path}, which is not in target_modules")));
-            }
-            let (rank, scale) = config.rank_and_scale(&path);
-            let (outputs, inputs) = module.shape(base.config());
-            let mut get = |side: &str, shape: &[usize]| {
-                let name = format!("{prefix}.lora_{side}.{suffix}");
-                let tensor = weights.get(&name, shape, base.dtype()).map_err(refused)?;
+        for Change { pair, rank, scale } in changes {
+            let (outputs, inputs) = pair.module.shape(base.config());
+            let mut get = |side: char, shape: &[usize]| {
+                let tensor = weights.get(&pair.tensor(side), shape, base.dtype()).map_err(refused)?;
                 tensor.to_device(base.device()).map_err(Error::from)
             };
-            let a = get("A", &[rank, inputs])?;
-            let b = get("B", &[outputs, rank])?.t()?.contiguous()?;
-            let lora = Lora { a, b, scale };
+            let a = get('A', &[rank, inputs])?;
+            let b = get('B', &[outputs, rank])?.t()?.contiguous()?;
             numbers += rank * (inputs + outputs);
-            layers[layer][module as usize] = Some(lora);
+            layers[pair.layer][pair.module as usize] = Some(Lora { a, b, scale });
         }
         let bytes = (numbers * base.dtype().size_in_bytes()) as u64;
         Ok(Self { name: name.to_owned(), version: weights.sha256(), bytes, layers })
@@ -221,11 +215,57 @@ struct Pair {
     suffix: String,
 }
 
+impl Pair {
+    /// The name of its A or B.
+    fn tensor(&self, side: char) -> String {
+        format!("{}.lora_{side}.{}", self.prefix, self.suffix)
+    }
+}
+
+/// A module that an adapter changes.
+#[derive(Debug)]
+struct Change {
+    pair: Pair,
+    rank: usize,
+    scale: f64,
+}
+
+/// Every change of an adapter, with shapes that fit; decided before any number is read.
+fn changes(config: &AdapterConfig, weights: &Weights, base: &ModelConfig) -> Result<Vec<Change>, String> {
+    let change = |pair: Pair| {
+        let path = format!("model.layers.{}.{}", pair.layer, pair.module.path());
+        if !config.targets(&path) {
+            return Err(format!("it has tensors of {path}, which is not in target_modules"));
+        }
+        let (rank, scale) = config.rank_and_scale(&path);
+        let (outputs, inputs) = pair.module.shape(base);
+        for (side, shape) in [('A', [rank, inputs]), ('B', [outputs, rank])] {
+            let name = pair.tensor(side);
+            let found = weights.shape(&name).unwrap_or_default();
+            if found != shape {
+                return Err(format!("tensor {name} has shape {found:?} but must have {shape:?}"));
+            }
+        }
+        Ok(Change { pair, rank, scale })
+    };
+    pairs(weights, base)?.into_iter().map(change).collect()
+}
+
+/// Reads the two files of an adapter of `base`, but for their numbers; how many modules it changes.
+pub(crate) fn check(config: &[u8], weights: &[u8], base: &ModelConfig) -> Result<usize, String> {
+    let config = AdapterConfig::parse(config)?;
+    changes(&config, &Weights::header(weights)?, base).map(|changes| changes.len())
+}
+
 /// Every tensor must be A or B of a linear module, and every module must have both.
 fn pairs(weights: &Weights, config: &ModelConfig) -> Result<Vec<Pair>, String> {
     let (mut with_a, mut with_b) = (Vec::new(), Vec::new());
+    let mut seen = HashSet::new();
     for (name, _) in weights.shapes() {
         let (side, pair) = parse_name(name, config.layers)?;
+        if !seen.insert((side, pair.layer, pair.module)) {
+            return Err(format!("tensor {name} is there under another name too"));
+        }
         match side {
             'A' => with_a.push(pair),
             _ => with_b.push(pair),

@@ -17,6 +17,8 @@
 mod adapter;
 mod engine;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod model;
 mod sample;
 mod schedule;

@@ -8,7 +8,7 @@ mod batch;
 mod config;
 #[cfg(feature = "cuda")]
 mod cuda;
-mod gguf;
+pub(crate) mod gguf;
 mod kernel;
 mod kv;
 mod layer;

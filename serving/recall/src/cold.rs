@@ -19,6 +19,7 @@
 mod decide;
 mod entry;
 mod files;
+pub mod fuzz;
 mod quantise;
 mod search;
 mod segment;

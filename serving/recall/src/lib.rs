@@ -82,6 +82,8 @@ pub mod understand;
 pub mod words;
 
 pub use cold::ColdOptions;
+#[doc(hidden)]
+pub use cold::fuzz;
 pub use embed::{
     Consent, DIMENSION, DIMENSION_MAX, Embedder, Embedders, Key, MiniLm, Model, OpenAi, OpenAiOptions,
     STATES_N, Usage,

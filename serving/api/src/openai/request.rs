@@ -212,6 +212,7 @@ fn message(raw: RawMessage) -> Result<Message, OpenAiError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -285,5 +286,18 @@ mod tests {
         }
         assert!(ChatRequest::parse(b"{\"model\":").is_err());
         assert!(ChatRequest::parse(&[0xff]).is_err());
+    }
+
+    proptest! {
+        /// Any value in any field is taken or refused in OpenAI's shape; a request that is taken can be served.
+        #[test]
+        fn any_value_is_taken_or_refused(
+            field in "(model|messages|stream|stream_options|max_tokens|max_completion_tokens|n|stop|seed|temperature|top_k|logit_bias|response_format|user|metadata|other)",
+            value in r#"(-?(0|[1-9][0-9]{0,19})|[1-9]e-?[0-9]{1,2}|true|null|"[a-z]{0,3}"|\[("x",)?null\]|\{("(type|include_usage)":("text"|true|7))?\}|\[\{"role":"(user|tool)"(,"content":("x"|7|null|\[\]))?\}\])"#,
+        ) {
+            let mut body = json!({ "model": "m", "messages": [{ "role": "user", "content": "x" }] });
+            body[&field] = serde_json::from_str(&value).unwrap();
+            crate::fuzz::chat_request(body.to_string().as_bytes());
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -10,6 +10,8 @@ use serde_json::Value;
 const RANK_MAX: usize = 1024;
 /// Patterns that a file may have.
 const PATTERNS_MAX: usize = 4096;
+/// Memory of a compiled pattern: a few letters can ask for megabytes.
+const PATTERN_BYTES_MAX: usize = 1 << 17;
 
 /// A checked adapter configuration.
 #[derive(Debug)]
@@ -129,9 +131,12 @@ fn is_off(value: &Value, harmless: &[&str]) -> bool {
 fn compile<T>(patterns: BTreeMap<String, T>) -> Result<Vec<(Regex, T)>, String> {
     patterns
         .into_iter()
-        .map(|(pattern, value)| match Regex::new(&format!(r"^(.*\.)?({pattern})$")) {
-            Ok(regex) => Ok((regex, value)),
-            Err(error) => Err(format!("pattern {pattern:?}: {error}")),
+        .map(|(pattern, value)| {
+            let mut regex = RegexBuilder::new(&format!(r"^(.*\.)?({pattern})$"));
+            match regex.size_limit(PATTERN_BYTES_MAX).build() {
+                Ok(regex) => Ok((regex, value)),
+                Err(error) => Err(format!("pattern {pattern:?}: {error}")),
+            }
         })
         .collect()
 }
@@ -142,6 +147,8 @@ fn find<T: Copy>(patterns: &[(Regex, T)], path: &str) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn with(change: &str) -> Result<AdapterConfig, String> {
@@ -186,6 +193,7 @@ mod tests {
             (r#"{"r": 0}"#, "rank 0"),
             (r#"{"rank_pattern": {"q_proj": 5000}}"#, "rank 5000"),
             (r#"{"rank_pattern": {"q_proj(": 4}}"#, "pattern"),
+            (r#"{"alpha_pattern": {"(a{99}){99}": 4}}"#, "size limit"),
         ] {
             let why = with(change).unwrap_err();
             assert!(why.contains(word), "{change}: {why}");
@@ -194,5 +202,19 @@ mod tests {
             r#"{"use_dora": false, "modules_to_save": null, "task_type": "CAUSAL_LM", "new_key": {"a": 1}}"#,
         )
         .unwrap();
+    }
+
+    proptest! {
+        /// Whatever stands in a field, the answer is a refusal or ranks and scales that can be used.
+        #[test]
+        fn any_value_is_used_or_refused(
+            key in "(r|lora_alpha|use_rslora|target_modules|rank_pattern|alpha_pattern|bias)",
+            value in r#"(-?(0|[1-9][0-9]{0,19})|[1-9]e[0-9]{1,2}|true|null|"[a-z_.*+(|)]{0,12}"|\["q_proj"\]|\{"[a-z_.*+(|)]{0,12}": ?[1-9][0-9]{0,4}\})"#,
+        ) {
+            if let Ok(config) = with(&format!(r#"{{"{key}": {value}}}"#)) {
+                let (rank, scale) = config.rank_and_scale("model.layers.0.self_attn.q_proj");
+                prop_assert!((1..=RANK_MAX).contains(&rank) && scale.is_finite());
+            }
+        }
     }
 }

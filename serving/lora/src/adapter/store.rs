@@ -3,6 +3,7 @@
 //! ```text
 //! sarah -> .versions/sarah.0f3c…      the version that the name stands for
 //! .versions/sarah.0f3c…/…             its files, never changed once they are there
+//! .versions/.incoming-…               what is being fetched, locked by the process that does it
 //! .pins.json                          names that stay in memory
 //! ```
 //!
@@ -23,6 +24,8 @@ use crate::{Adapter, Error, Model, Result};
 const VERSIONS: &str = ".versions";
 const PINS: &str = ".pins.json";
 const LOCK: &str = ".lock";
+/// How folders of fetches begin.
+const INCOMING: &str = ".incoming-";
 /// Characters of an adapter's name.
 const NAME_CHARS_MAX: usize = 64;
 /// Characters of a content hash in the name of a version's folder.
@@ -40,11 +43,14 @@ pub struct AdapterStore {
     dir: PathBuf,
 }
 
-/// Files that were fetched and are not yet checked; removed when dropped.
+/// Files that were fetched and are not yet checked; removed when dropped, and where their process was killed, by the next
+/// [`AdapterStore::fetch`].
 #[derive(Debug)]
 pub struct Staged {
     name: String,
     dir: PathBuf,
+    /// The folder, locked: the lock ends with its process, however that ends.
+    _held: File,
 }
 
 /// An adapter that was added.
@@ -93,22 +99,46 @@ impl AdapterStore {
         Err(Error::invalid("name", why))
     }
 
-    /// Fetches the adapter at `source`, a PEFT folder or the URL of one in an object store, to be added as `name`.
+    /// Fetches the adapter at `source`, a PEFT folder or the URL of one in an object store, to be added as `name`. Deletes
+    /// what killed processes left of theirs.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a name that is none, [`Error::Source`], [`Error::Io`].
     pub async fn fetch(&self, name: &str, source: &str) -> Result<Staged> {
         Self::check_name(name)?;
-        let number = (0..).find(|number| !self.incoming(name, *number).exists()).unwrap_or_default();
-        let dir = self.incoming(name, number);
-        fs::create_dir(&dir).map_err(|error| Error::io("create", &dir, error))?;
-        let staged = Staged { name: name.to_owned(), dir };
+        let staged = self.stage(name)?;
         source::fetch(source, &staged.dir).await?;
         Ok(staged)
     }
 
-    fn incoming(&self, name: &str, number: u32) -> PathBuf {
-        self.dir.join(VERSIONS).join(format!(".incoming-{name}-{}-{number}", std::process::id()))
+    /// An empty folder for files of `name`. Under the store's lock: nobody sees it before it is locked itself.
+    fn stage(&self, name: &str) -> Result<Staged> {
+        let _lock = self.lock()?;
+        self.sweep_incoming()?;
+        let incoming = |number: u32| {
+            self.dir.join(VERSIONS).join(format!("{INCOMING}{name}-{}-{number}", std::process::id()))
+        };
+        let dir = (0..).map(incoming).find(|dir| !dir.exists()).unwrap_or_default();
+        fs::create_dir(&dir).map_err(|error| Error::io("create", &dir, error))?;
+        let held = File::open(&dir).and_then(|folder| folder.lock().map(|()| folder));
+        let held = held.map_err(|error| Error::io("lock", &dir, error))?;
+        Ok(Staged { name: name.to_owned(), dir, _held: held })
+    }
+
+    /// Deletes the folders of fetches that nobody holds: their processes were killed.
+    fn sweep_incoming(&self) -> Result<()> {
+        let versions = self.dir.join(VERSIONS);
+        let entries = fs::read_dir(&versions).map_err(|error| Error::io("list", &versions, error))?;
+        for entry in entries.flatten() {
+            let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(INCOMING));
+            // One that is gone meanwhile became a version or was dropped.
+            let left = is_ours && File::open(entry.path()).is_ok_and(|folder| folder.try_lock().is_ok());
+            if left {
+                let path = entry.path();
+                fs::remove_dir_all(&path).map_err(|error| Error::io("delete", &path, error))?;
+            }
+        }
+        Ok(())
     }
 
     /// Checks what was fetched against `base`, as [`Adapter::load`] does, and makes it what its name stands for. The base's

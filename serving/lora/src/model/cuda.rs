@@ -9,7 +9,6 @@ use candle_core::{Result, Tensor};
 
 use adapters::Segment;
 
-use super::attend::Attend;
 use super::layer::Step;
 use crate::adapter::Module;
 

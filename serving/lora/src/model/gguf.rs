@@ -34,8 +34,7 @@ impl Gguf {
     pub(super) fn open(path: &Path) -> Result<(Self, ModelConfig), String> {
         let file = File::open(path).map_err(|error| error.to_string())?;
         let length = file.metadata().map_err(|error| error.to_string())?.len();
-        let header = Header::parse(BufReader::new(&file), length)?;
-        let config = ModelConfig::parse(config::of(&header)?.to_string().as_bytes())?;
+        let (header, config) = parse(BufReader::new(&file), length)?;
         // llama.cpp turns neighbouring pairs in models of this architecture; its converter moves the rows to match.
         let llama = header.metadata.get("general.architecture") == Some(&Value::Text("llama".to_owned()));
         let interleaved = llama.then_some((config.heads, config.kv_heads));
@@ -112,6 +111,20 @@ impl Gguf {
             None => Ok(hex::encode(self.hash.finalize())),
         }
     }
+}
+
+/// The header of a file of `length` bytes, and the model that it tells of.
+fn parse(reader: impl Read, length: u64) -> Result<(Header, ModelConfig), String> {
+    let header = Header::parse(reader, length)?;
+    let config = ModelConfig::parse(config::of(&header)?.to_string().as_bytes())?;
+    Ok((header, config))
+}
+
+/// Reads the header of a file of these bytes: the model, and for each tensor where its bytes end.
+pub(crate) fn check(bytes: &[u8]) -> Result<(ModelConfig, Vec<u64>), String> {
+    let (header, config) = parse(bytes, bytes.len() as u64)?;
+    let ends = header.tensors.values().map(|place| place.offset + place.bytes as u64).collect();
+    Ok((config, ends))
 }
 
 fn dense(tensor: &QTensor, dtype: DType) -> Result<Tensor, String> {

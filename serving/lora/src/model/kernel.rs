@@ -194,12 +194,24 @@ mod tests {
             (GgmlDType::Q5_0, 32),
             (GgmlDType::Q8_0, 32),
         ] {
-            for (outputs, blocks, rows) in [(1, 1, 1), (13, 3, 1), (50, 2, 3), (31, 4, 9), (200, 1, 17)] {
+            for (outputs, blocks, rows) in [
+                (1, 1, 1),
+                (13, 3, 1),
+                (50, 2, 3),
+                (31, 4, 9),
+                (200, 1, 17),
+                (7, 3, 5),
+                (6, 2, 2),
+                (26, 1, 4),
+            ] {
                 let inputs = blocks * block;
                 let mut x = some(rows * inputs, 3);
                 // A row of zeros has no step.
                 x[..inputs].fill(if rows == 3 { 0.0 } else { 0.5 });
-                let weight = QTensor::quantize(&tensor(&some(outputs * inputs, 4), inputs), kind).unwrap();
+                let mut weight = some(outputs * inputs, 4);
+                // The largest numbers of the kind: sums of 16 bits must hold them.
+                weight[..inputs].fill(1.0);
+                let weight = QTensor::quantize(&tensor(&weight, inputs), kind).unwrap();
                 let Some(y) = quantised_product(&weight, &tensor(&x, inputs)).unwrap() else { return };
                 let weight: Vec<f32> =
                     weight.dequantize(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1().unwrap();

@@ -53,16 +53,34 @@ impl Weights {
     }
 
     pub(crate) fn open(paths: &[PathBuf]) -> Result<Self, String> {
-        let mut weights = Self { files: Vec::new(), tensors: HashMap::new(), hash: Sha256::new() };
+        let mut weights = Self::empty();
         for path in paths {
             weights.add(path).map_err(|why| format!("{}: {why}", path.display()))?;
         }
         Ok(weights)
     }
 
+    fn empty() -> Self {
+        Self { files: Vec::new(), tensors: HashMap::new(), hash: Sha256::new() }
+    }
+
+    /// What the header of a file of these bytes tells of; no tensor can be read.
+    pub(crate) fn header(mut bytes: &[u8]) -> Result<Self, String> {
+        let (mut weights, length) = (Self::empty(), bytes.len() as u64);
+        weights.add_header(&mut bytes, length)?;
+        Ok(weights)
+    }
+
     fn add(&mut self, path: &Path) -> Result<(), String> {
         let mut file = File::open(path).map_err(|error| error.to_string())?;
         let length = file.metadata().map_err(|error| error.to_string())?.len();
+        self.add_header(&mut file, length)?;
+        self.files.push((path.to_owned(), file));
+        Ok(())
+    }
+
+    /// Reads the header of the next file, which has `length` bytes.
+    fn add_header(&mut self, file: &mut impl Read, length: u64) -> Result<(), String> {
         let mut size = [0_u8; 8];
         file.read_exact(&mut size).map_err(|_| "is shorter than a header; fetch it again".to_owned())?;
         let header_bytes = u64::from_le_bytes(size);
@@ -81,8 +99,12 @@ impl Weights {
                 return Err(format!("tensor {name} is in two files"));
             }
         }
-        self.files.push((path.to_owned(), file));
         Ok(())
+    }
+
+    /// The shape of a tensor.
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.tensors.get(name).map(|place| place.shape.as_slice())
     }
 
     /// Name and shape of every tensor, by name.
@@ -134,4 +156,50 @@ fn place(file: usize, data: u64, length: u64, info: &TensorInfo) -> Result<Place
         return Err(format!("ends at byte {end} of {}; the file is cut off, fetch it again", length - data));
     }
     Ok(Place { file, offset: data + start as u64, bytes: end - start, dtype, shape: info.shape.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn file(header: &str, data: usize) -> Vec<u8> {
+        [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &vec![0; data]].concat()
+    }
+
+    const ONE: &str = r#"{"one":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}}"#;
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        assert_eq!(Weights::header(&file(ONE, 24)).unwrap().shapes(), [("one", &[2, 3][..])]);
+        for (from, to, data, word) in [
+            ("", "", 23, "cut off"),
+            ("24]", "20]", 24, "no valid header"),
+            ("[0,24]", "[24,0]", 24, "no valid header"),
+            ("[2,3]", "[4294967296,4294967296,6]", 24, "no valid header"),
+            ("F32", "I32", 24, "not served"),
+            ("}}", "}", 24, "no valid header"),
+        ] {
+            let why = Weights::header(&file(&ONE.replace(from, to), data)).unwrap_err();
+            assert!(why.contains(word), "{from} {to}: {why}");
+        }
+        assert!(Weights::header(&[255; 9]).unwrap_err().contains("within its header"));
+    }
+
+    proptest! {
+        /// Neither panics nor believes in a tensor beyond the file.
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in "[0-9:,\\[\\]{}]{1,6}", at in 0..ONE.len(), data in 0..40_usize) {
+            let mut header = ONE.as_bytes().to_vec();
+            let end = (at + bytes.len()).min(header.len());
+            header.splice(at..end, bytes.bytes());
+            let all = file(&String::from_utf8(header).unwrap(), data);
+            if let Ok(weights) = Weights::header(&all) {
+                for place in weights.tensors.values() {
+                    prop_assert!(place.offset + place.bytes as u64 <= all.len() as u64);
+                }
+            }
+        }
+    }
 }

@@ -127,6 +127,22 @@ async fn what_is_no_adapter_of_this_base_changes_nothing() {
 }
 
 #[tokio::test]
+async fn what_killed_fetches_left_is_deleted_by_the_next_one() {
+    let world = World::new();
+    let left = world.dir.path().join("adapters/.versions/.incoming-tom-1-0");
+    std::fs::create_dir(&left).unwrap();
+    std::fs::write(left.join("adapter_model.safetensors"), b"half of it").unwrap();
+    let held = world.store.fetch("sarah", &world.source("one", 1)).await.unwrap();
+    assert_eq!(world.versions().len(), 1, "only what was just fetched: {:?}", world.versions());
+    // A fetch that is under way is not touched by another.
+    world.add("tom", &world.source("two", 2)).await.unwrap();
+    assert!(!world.store.add(&held, &world.model, &[]).unwrap().replaced);
+    drop(held);
+    let versions = world.versions();
+    assert!(versions.len() == 2 && versions.iter().all(|name| !name.starts_with('.')), "{versions:?}");
+}
+
+#[tokio::test]
 async fn pins_are_kept_and_folders_put_there_by_hand_are_served() {
     let world = World::new();
     write_lora(

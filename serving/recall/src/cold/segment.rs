@@ -15,7 +15,7 @@
 //! never read as something else. Nothing is allocated that the file's own length does not allow.
 
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{Read, Seek, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use crave_schemas::UserId;
@@ -151,11 +151,11 @@ fn crc(bytes: &[u8]) -> u32 {
     crc.sum()
 }
 
-/// An open file.
-pub(super) struct Segment {
+/// An open file, or its bytes.
+pub(super) struct Segment<F = File> {
     pub(super) header: Header,
     path: PathBuf,
-    file: File,
+    file: F,
     /// Where the first section begins.
     start: u64,
     /// The block that was read last, and where it is.
@@ -165,8 +165,15 @@ pub(super) struct Segment {
 impl Segment {
     /// Opens a file and reads its header.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let mut file = File::open(path).map_err(|error| Error::io("open", path, error))?;
+        let file = File::open(path).map_err(|error| Error::io("open", path, error))?;
         let bytes = file.metadata().map_err(|error| Error::io("read", path, error))?.len();
+        Self::read(file, bytes, path)
+    }
+}
+
+impl<F: Read + Seek> Segment<F> {
+    /// Reads the header of `file`, which has `bytes` bytes and is called `path` in errors.
+    pub(super) fn read(mut file: F, bytes: u64, path: &Path) -> Result<Self> {
         let read = read_header(&mut file, bytes);
         let (header, start) = read.map_err(|why| broken(path, why))?;
         Ok(Self { header, path: path.to_owned(), file, start, block: None })
@@ -269,7 +276,7 @@ impl Segment {
 }
 
 /// The header and where the sections begin, of a file of `bytes` bytes.
-fn read_header(file: &mut File, bytes: u64) -> Result<(Header, u64), &'static str> {
+fn read_header(file: &mut impl Read, bytes: u64) -> Result<(Header, u64), &'static str> {
     let mut start = [0; 12];
     file.read_exact(&mut start).map_err(|_| "it is cut off")?;
     let length = start.strip_prefix(MAGIC).and_then(|four| four.try_into().ok()).map(u32::from_le_bytes);
@@ -288,12 +295,34 @@ fn read_header(file: &mut File, bytes: u64) -> Result<(Header, u64), &'static st
     let start = (whole.len() + 4) as u64;
     let sections = header.sections.iter().try_fold(start, |sum, section| sum.checked_add(section.bytes));
     let memories = header.memories as u64;
-    let meaning = 4 + header.dimension as u64;
+    let meaning = (header.dimension as u64).checked_add(4);
     let sound = sections == Some(bytes)
         && memories.checked_mul(ENTRY_BYTES as u64) == Some(header.sections[ENTRIES].bytes)
-        && memories.checked_mul(meaning) == Some(header.sections[MEANINGS].bytes)
+        && meaning.and_then(|meaning| memories.checked_mul(meaning)) == Some(header.sections[MEANINGS].bytes)
         && header.sections[WORDS].bytes.is_multiple_of(WORD_BYTES as u64);
     if sound { Ok((header, start)) } else { Err("it is cut off or its header does not fit it") }
+}
+
+/// Puts the lengths and checksums of a whole file right, so that what lies behind them is reached with any bytes. `None`
+/// where there is no header to put right.
+pub(super) fn mended(bytes: &[u8]) -> Option<Vec<u8>> {
+    let rest = bytes.strip_prefix(MAGIC)?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let (json, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    let (_, mut rest) = rest.split_at_checked(4)?;
+    let mut header: Header = serde_json::from_slice(json).ok()?;
+    let sections = rest;
+    for section in &mut header.sections {
+        let bytes;
+        (bytes, rest) =
+            rest.split_at(usize::try_from(section.bytes).map_or(rest.len(), |n| n.min(rest.len())));
+        *section = Section { bytes: bytes.len() as u64, crc: crc(bytes) };
+    }
+    let json = serde_json::to_vec(&header).ok()?;
+    let mut file = [MAGIC, small(json.len()).ok()?.to_le_bytes().as_slice(), &json].concat();
+    file.extend_from_slice(&crc(&file).to_le_bytes());
+    file.extend_from_slice(&sections[..sections.len() - rest.len()]);
+    Some(file)
 }
 
 fn broken(path: &Path, why: &str) -> Error {

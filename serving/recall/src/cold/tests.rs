@@ -353,3 +353,23 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    /// Whatever stands in a file, and its checksums put right or not, it is told or it is that many memories.
+    #[test]
+    fn a_file_with_other_bytes_is_read_or_refused(
+        at in any::<prop::sample::Index>(),
+        bytes in proptest::collection::vec(any::<u8>(), 1..9),
+        length in any::<prop::sample::Index>(),
+    ) {
+        let mut items: Vec<Prepared> = (0..3).map(|n| item("ada", &format!("e{n}"), 0, n)).collect();
+        items.sort_by_key(|item| item.memory.id().0);
+        let mut file = segment::encode(&user("ada"), Some(MODEL), vec![7], &items).unwrap();
+        fuzz::cold_file(&file[..length.index(file.len())]);
+        let at = at.index(file.len());
+        let end = (at + bytes.len()).min(file.len());
+        file[at..end].copy_from_slice(&bytes[..end - at]);
+        fuzz::cold_file(&file);
+    }
+}

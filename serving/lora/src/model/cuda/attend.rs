@@ -13,7 +13,12 @@ const DIM_MAX: usize = 256;
 /// Queries `[tokens, heads, head_dim]` over keys and values `[slots, kv_heads, head_dim]`, all f32 or all bf16 on CUDA;
 /// the result has the queries' shape.
 /// Fails when shapes or types do not fit, a position has no block or a block lies beyond the cache, or the driver fails.
-pub(super) fn attend(queries: &Tensor, keys: &Tensor, values: &Tensor, cache: &Attend) -> Result<Tensor> {
+pub(in crate::model) fn attend(
+    queries: &Tensor,
+    keys: &Tensor,
+    values: &Tensor,
+    cache: &Attend,
+) -> Result<Tensor> {
     let (tokens, heads, dim) = queries.dims3()?;
     let (slots, kv_heads, key_dim) = keys.dims3()?;
     if values.dims() != keys.dims()

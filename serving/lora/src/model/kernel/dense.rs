@@ -37,72 +37,73 @@ impl NullaryFnOnce for Part<'_, '_> {
     #[inline(always)]
     fn call(self) {
         let Self { simd, weight, x, inputs, y } = self;
-        let tiles = weight.chunks_exact(OUTPUTS * inputs);
-        let (rest, first_of_rest) = (tiles.remainder(), tiles.len() * OUTPUTS);
-        for (at, weight) in tiles.enumerate() {
-            outputs::<OUTPUTS>(simd, weight, x, inputs, at * OUTPUTS, y);
-        }
-        for (at, weight) in rest.chunks_exact(inputs).enumerate() {
-            outputs::<1>(simd, weight, x, inputs, first_of_rest + at, y);
+        let outputs = weight.len() / inputs;
+        // Far apart, so that each row is read on from the one before it: the processor fetches three long runs ahead.
+        let apart = outputs.div_ceil(OUTPUTS);
+        for first in 0..apart {
+            // Towards the end some are computed twice.
+            let (second, third) = (first + apart, first + 2 * apart);
+            let three = [first, second.min(outputs - 1), third.min(outputs - 1)];
+            all_rows(simd, weight, x, inputs, three, y);
         }
     }
 }
 
 #[inline(always)]
-fn outputs<const O: usize>(
+fn all_rows(
     simd: V3,
     weight: &[f32],
     x: &[f32],
     inputs: usize,
-    first: usize,
+    outputs: [usize; OUTPUTS],
     y: &mut [&mut [f32]],
 ) {
     let tiles = x.chunks_exact(ROWS * inputs);
     let rest = tiles.remainder();
     let done = tiles.len() * ROWS;
     for (x, y) in tiles.zip(y.chunks_exact_mut(ROWS)) {
-        tile::<O, ROWS>(simd, weight, x, inputs, first, y);
+        tile::<ROWS>(simd, weight, x, inputs, outputs, y);
     }
     let y = &mut y[done..];
     match rest.len() / inputs {
-        3 => tile::<O, 3>(simd, weight, rest, inputs, first, y),
-        2 => tile::<O, 2>(simd, weight, rest, inputs, first, y),
-        1 => tile::<O, 1>(simd, weight, rest, inputs, first, y),
+        3 => tile::<3>(simd, weight, rest, inputs, outputs, y),
+        2 => tile::<2>(simd, weight, rest, inputs, outputs, y),
+        1 => tile::<1>(simd, weight, rest, inputs, outputs, y),
         _ => {}
     }
 }
 
 #[inline(always)]
-fn tile<const O: usize, const R: usize>(
+fn tile<const R: usize>(
     simd: V3,
     weight: &[f32],
     x: &[f32],
     inputs: usize,
-    first: usize,
+    outputs: [usize; OUTPUTS],
     y: &mut [&mut [f32]],
 ) {
     let eights = inputs / 8;
-    let weight: [&[f32]; O] = std::array::from_fn(|at| &weight[at * inputs..][..inputs]);
+    let weight: [&[f32]; OUTPUTS] = std::array::from_fn(|at| &weight[outputs[at] * inputs..][..inputs]);
     let x: [&[f32]; R] = std::array::from_fn(|at| &x[at * inputs..][..inputs]);
-    let w8: [&[[f32; 8]]; O] = std::array::from_fn(|at| &weight[at].as_chunks::<8>().0[..eights]);
+    let w8: [&[[f32; 8]]; OUTPUTS] = std::array::from_fn(|at| &weight[at].as_chunks::<8>().0[..eights]);
     let x8: [&[[f32; 8]]; R] = std::array::from_fn(|at| &x[at].as_chunks::<8>().0[..eights]);
-    let mut sums = [[simd.avx._mm256_setzero_ps(); R]; O];
+    let mut sums = [[simd.avx._mm256_setzero_ps(); R]; OUTPUTS];
     for at in 0..eights {
-        let mut w = [simd.avx._mm256_setzero_ps(); O];
-        for output in 0..O {
+        let mut w = [simd.avx._mm256_setzero_ps(); OUTPUTS];
+        for output in 0..OUTPUTS {
             w[output] = load(&w8[output][at]);
         }
         for row in 0..R {
             let x = load(&x8[row][at]);
-            for output in 0..O {
+            for output in 0..OUTPUTS {
                 sums[output][row] = simd.fma._mm256_fmadd_ps(w[output], x, sums[output][row]);
             }
         }
     }
     for row in 0..R {
-        for output in 0..O {
+        for output in 0..OUTPUTS {
             let rest = weight[output][eights * 8..].iter().zip(&x[row][eights * 8..]);
-            y[row][first + output] = sum(simd, sums[output][row]) + rest.map(|(w, x)| w * x).sum::<f32>();
+            y[row][outputs[output]] = sum(simd, sums[output][row]) + rest.map(|(w, x)| w * x).sum::<f32>();
         }
     }
 }

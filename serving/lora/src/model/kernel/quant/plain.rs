@@ -1,15 +1,16 @@
 //! Blocks of 32 numbers with one scale: Q4_0, Q5_0, Q8_0.
 
-use std::arch::x86_64::{__m128i, __m256i};
+use std::arch::x86_64::__m256i;
 
 use pulp::x86::V3;
 
-use super::super::simd::sum;
-use super::{Block, TILE, half, round};
+use super::super::simd::load_bytes;
+use super::{Block, OUTPUTS, all_pairs, each, eight, half, round, side_by_side, twice};
 
-/// 32 numbers of a row of `x`: whole steps, and the step.
+/// 32 numbers of a row of `x`: whole steps by 8, half of their sum, and the step.
 pub(super) struct Rounded {
-    steps: [i8; 32],
+    steps: [[i8; 8]; 4],
+    half_sum: f32,
     step: f32,
 }
 
@@ -17,63 +18,84 @@ pub(super) struct Rounded {
 fn round_row(x: &[f32]) -> Vec<Rounded> {
     let mut row = Vec::with_capacity(x.len() / 32);
     for x in x.as_chunks::<32>().0 {
-        let (steps, step) = round(x);
-        row.push(Rounded { steps, step });
+        let (flat, step) = round(x);
+        let sum: i32 = flat.iter().map(|step| i32::from(*step)).sum();
+        let mut steps = [[0; 8]; 4];
+        steps.iter_mut().zip(flat.as_chunks::<8>().0).for_each(|(to, from)| *to = *from);
+        row.push(Rounded { steps, half_sum: sum as f32 / 2.0, step });
     }
     row
 }
 
-/// What differs between the kinds: a block begins with its scale, and the rest becomes 32 signed bytes.
+/// What differs between the kinds: a block begins with its scale, and the rest becomes 32 bytes.
 trait Apart<const BYTES: usize> {
-    fn apart(simd: V3, block: &[u8; BYTES]) -> __m256i;
+    /// What the bytes are too high; 0 where they have a sign.
+    const LESS: f32;
+
+    /// Eight bytes each of four, side by side.
+    fn apart(simd: V3, four: [&[u8; BYTES]; OUTPUTS]) -> [__m256i; 4];
 }
 
 #[inline(always)]
-fn dot<K: Apart<BYTES>, const BYTES: usize>(
+fn tile<K: Apart<BYTES>, const BYTES: usize, const R: usize>(
     simd: V3,
-    weight: &[u8],
-    x: &[Rounded],
-    blocks: usize,
-    y: &mut [f32; TILE],
-) {
-    let (avx, avx2) = (simd.avx, simd.avx2);
+    weight: [&[u8]; OUTPUTS],
+    x: [&[Rounded]; R],
+) -> [[f32; OUTPUTS]; R] {
+    let (avx, avx2, fma) = (simd.avx, simd.avx2, simd.fma);
     let ones = avx._mm256_set1_epi16(1);
-    let mut sums = [avx._mm256_setzero_ps(); TILE];
-    for (at, block) in weight.as_chunks::<BYTES>().0.iter().enumerate() {
-        let scale = half([block[0], block[1]]);
-        let numbers = K::apart(simd, block);
-        let sizes = avx2._mm256_abs_epi8(numbers);
-        for (row, sum) in sums.iter_mut().enumerate().take(x.len() / blocks) {
-            let x = &x[row * blocks + at];
-            // One factor must be unsigned: the signs go to the other.
-            let signed = avx2._mm256_sign_epi8(pulp::cast(x.steps), numbers);
-            let pairs = avx2._mm256_maddubs_epi16(sizes, signed);
-            let total = avx._mm256_cvtepi32_ps(avx2._mm256_madd_epi16(pairs, ones));
-            *sum = simd.fma._mm256_fmadd_ps(avx._mm256_set1_ps(scale * x.step), total, *sum);
+    let mut sums = [avx._mm256_setzero_ps(); R];
+    let [first, second, third, fourth] = each(weight, |row| row.as_chunks::<BYTES>().0);
+    for (at, (((a, b), c), d)) in first.iter().zip(second).zip(third).zip(fourth).enumerate() {
+        let four = [a, b, c, d];
+        let scale = twice(each(four, |block| half([block[0], block[1]])));
+        let numbers = K::apart(simd, four);
+        // One factor of a product must be unsigned: signs go to the other.
+        let sizes = each(numbers, |numbers| avx2._mm256_abs_epi8(numbers));
+        for (sum, x) in sums.iter_mut().zip(x) {
+            let x = &x[at];
+            let total = if K::LESS > 0.0 {
+                // Four products fit into 16 bits: 4·2·31·127.
+                let product = |at: usize| avx2._mm256_maddubs_epi16(numbers[at], eight(simd, &x.steps[at]));
+                let low = avx2._mm256_add_epi16(product(0), product(1));
+                let sum = avx2._mm256_add_epi16(avx2._mm256_add_epi16(low, product(2)), product(3));
+                let total = avx._mm256_cvtepi32_ps(avx2._mm256_madd_epi16(sum, ones));
+                avx._mm256_sub_ps(total, avx._mm256_set1_ps(K::LESS * x.half_sum))
+            } else {
+                let product = |at: usize| {
+                    let signed = avx2._mm256_sign_epi8(eight(simd, &x.steps[at]), numbers[at]);
+                    avx2._mm256_madd_epi16(avx2._mm256_maddubs_epi16(sizes[at], signed), ones)
+                };
+                let low = avx2._mm256_add_epi32(product(0), product(1));
+                avx._mm256_cvtepi32_ps(
+                    avx2._mm256_add_epi32(low, avx2._mm256_add_epi32(product(2), product(3))),
+                )
+            };
+            *sum = fma._mm256_fmadd_ps(avx._mm256_mul_ps(scale, avx._mm256_set1_ps(x.step)), total, *sum);
         }
     }
-    for (y, lanes) in y.iter_mut().zip(sums) {
-        *y = sum(simd, lanes);
-    }
+    all_pairs(sums)
 }
 
-/// The low half bytes, then the high ones.
+/// The low half bytes of each of four, then the high ones.
 #[inline(always)]
-fn nibbles(simd: V3, bytes: [u8; 16]) -> __m256i {
-    let low: __m128i = pulp::cast(bytes);
-    let high = simd.sse2._mm_srli_epi16::<4>(low);
-    let both = simd.avx2._mm256_inserti128_si256::<1>(simd.avx._mm256_castsi128_si256(low), high);
-    simd.avx2._mm256_and_si256(both, simd.avx._mm256_set1_epi8(15))
+fn nibbles(simd: V3, four: [&[u8; 16]; OUTPUTS]) -> [__m256i; 4] {
+    let part = |at: usize| -> __m256i { pulp::cast(each(four, |bytes| bytes.as_chunks::<8>().0[at])) };
+    let low = simd.avx._mm256_set1_epi8(15);
+    let (first, second) = (part(0), part(1));
+    let down = |bytes| simd.avx2._mm256_srli_epi16::<4>(bytes);
+    each([first, second, down(first), down(second)], |bytes| simd.avx2._mm256_and_si256(bytes, low))
 }
 
 /// 4 bits a number, 8 too high.
 pub(super) struct Q4;
 
 impl Apart<18> for Q4 {
+    const LESS: f32 = 8.0;
+
     #[inline(always)]
-    fn apart(simd: V3, block: &[u8; 18]) -> __m256i {
-        let [_, _, bytes @ ..] = *block;
-        simd.avx2._mm256_sub_epi8(nibbles(simd, bytes), simd.avx._mm256_set1_epi8(8))
+    fn apart(simd: V3, four: [&[u8; 18]; OUTPUTS]) -> [__m256i; 4] {
+        nibbles(simd, each(four, |[_, _, bytes @ ..]| bytes))
     }
 }
 
@@ -88,8 +110,8 @@ impl Block for Q4 {
     }
 
     #[inline(always)]
-    fn dot(simd: V3, weight: &[u8], x: &[Rounded], blocks: usize, y: &mut [f32; TILE]) {
-        dot::<Self, 18>(simd, weight, x, blocks, y);
+    fn tile<const R: usize>(simd: V3, weight: [&[u8]; OUTPUTS], x: [&[Rounded]; R]) -> [[f32; OUTPUTS]; R] {
+        tile::<Self, 18, R>(simd, weight, x)
     }
 }
 
@@ -97,18 +119,24 @@ impl Block for Q4 {
 pub(super) struct Q5;
 
 impl Apart<22> for Q5 {
+    const LESS: f32 = 16.0;
+
     #[inline(always)]
-    fn apart(simd: V3, block: &[u8; 22]) -> __m256i {
-        let (avx, avx2) = (simd.avx, simd.avx2);
-        let [_, _, h0, h1, h2, h3, bytes @ ..] = *block;
-        // Byte n of the result looks at bit n % 8 of byte n / 8.
-        let which: [u64; 4] = [0, 0x0101_0101_0101_0101, 0x0202_0202_0202_0202, 0x0303_0303_0303_0303];
+    fn apart(simd: V3, four: [&[u8; 22]; OUTPUTS]) -> [__m256i; 4] {
+        let avx2 = simd.avx2;
+        let numbers = nibbles(simd, each(four, |[_, _, _, _, _, _, bytes @ ..]| bytes));
+        let highs = each(four, |[_, _, a, b, c, d, ..]| u64::from(u32::from_le_bytes([*a, *b, *c, *d])));
+        let highs: __m256i = pulp::cast(highs);
         let bit: __m256i = pulp::cast([0x8040_2010_0804_0201_u64; 4]);
-        let highs = avx._mm256_set1_epi32(i32::from_le_bytes([h0, h1, h2, h3]));
-        let highs = avx2._mm256_and_si256(avx2._mm256_shuffle_epi8(highs, pulp::cast(which)), bit);
-        // Without its fifth bit a number is 16 too high; with it, it is not.
-        let less = avx2._mm256_andnot_si256(avx2._mm256_cmpeq_epi8(highs, bit), avx._mm256_set1_epi8(16));
-        avx2._mm256_sub_epi8(nibbles(simd, bytes), less)
+        let fifth = simd.avx._mm256_set1_epi8(16);
+        each([0, 1, 2, 3], |at| {
+            // Byte n of eight looks at bit n of byte `at`.
+            let which = at as u64 * 0x0101_0101_0101_0101;
+            let other = which + 0x0808_0808_0808_0808;
+            let bytes = avx2._mm256_shuffle_epi8(highs, pulp::cast([which, other, which, other]));
+            let set = avx2._mm256_cmpeq_epi8(avx2._mm256_and_si256(bytes, bit), bit);
+            avx2._mm256_or_si256(numbers[at], avx2._mm256_and_si256(set, fifth))
+        })
     }
 }
 
@@ -123,8 +151,8 @@ impl Block for Q5 {
     }
 
     #[inline(always)]
-    fn dot(simd: V3, weight: &[u8], x: &[Rounded], blocks: usize, y: &mut [f32; TILE]) {
-        dot::<Self, 22>(simd, weight, x, blocks, y);
+    fn tile<const R: usize>(simd: V3, weight: [&[u8]; OUTPUTS], x: [&[Rounded]; R]) -> [[f32; OUTPUTS]; R] {
+        tile::<Self, 22, R>(simd, weight, x)
     }
 }
 
@@ -132,10 +160,11 @@ impl Block for Q5 {
 pub(super) struct Q8;
 
 impl Apart<34> for Q8 {
+    const LESS: f32 = 0.0;
+
     #[inline(always)]
-    fn apart(_: V3, block: &[u8; 34]) -> __m256i {
-        let [_, _, bytes @ ..] = *block;
-        pulp::cast(bytes)
+    fn apart(simd: V3, four: [&[u8; 34]; OUTPUTS]) -> [__m256i; 4] {
+        side_by_side(simd, each(four, |[_, _, bytes @ ..]| load_bytes(bytes)))
     }
 }
 
@@ -150,7 +179,7 @@ impl Block for Q8 {
     }
 
     #[inline(always)]
-    fn dot(simd: V3, weight: &[u8], x: &[Rounded], blocks: usize, y: &mut [f32; TILE]) {
-        dot::<Self, 34>(simd, weight, x, blocks, y);
+    fn tile<const R: usize>(simd: V3, weight: [&[u8]; OUTPUTS], x: [&[Rounded]; R]) -> [[f32; OUTPUTS]; R] {
+        tile::<Self, 34, R>(simd, weight, x)
     }
 }
