@@ -311,7 +311,7 @@ impl Recall {
         let emotions = read.as_ref().map_or(&options.emotions, |read| &read.mood);
         let meaning = read.as_ref().and_then(|read| read.meaning.as_ref());
         let asked = Asked::read(&query, options.as_of, options.offset_min);
-        let considered = self.considered(user, &query, &asked, meaning, options).await?;
+        let considered = Box::pin(self.considered(user, &query, &asked, meaning, options)).await?;
         let found = considered.found.iter().enumerate();
         let candidates = found.map(|(at, one)| candidate(at, one, emotions)).collect();
         let search = Search {
