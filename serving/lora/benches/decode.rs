@@ -6,8 +6,9 @@
 //! ```
 //!
 //! Weights are random, in the shapes of Qwen2.5-0.5B and Llama-3.2-3B, and so are the adapters. `--keep` leaves the model and
-//! adapters in a folder, which `scripts/bench_lora_peers.sh` gives to llama.cpp and peft. What bounds decode is reading
-//! the weights, so the memory's rate is measured in the same run, by summing a buffer larger than the caches on all cores.
+//! adapters in a folder, which `scripts/bench_lora_peers.sh` gives to llama.cpp and peft. What bounds one row is reading
+//! the weights, and many rows the products; so both rates are measured in the same run: the memory's by summing a buffer
+//! larger than the caches, the products' by AVX2's instruction for them and a sum, without any memory, on all cores.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -20,6 +21,8 @@ mod files;
 #[allow(dead_code, reason = "the tests use all of it")]
 #[path = "../tests/lora/gguf_file.rs"]
 mod gguf_file;
+#[path = "decode/limit.rs"]
+mod limit;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,10 +30,10 @@ use std::time::{Duration, Instant};
 
 use candle_core::DType;
 use crave_lora::{Adapter, KvCache, Model, Row};
-use rayon::prelude::*;
 use serde_json::{Value, json};
 
-use files::{Kind, config, write_adapter, write_model};
+use files::{Kind, config, products, write_adapter, write_model};
+use limit::{memory_rate, product_rate};
 
 const BLOCK_TOKENS: usize = 16;
 
@@ -130,27 +133,6 @@ fn best(logits: &[Option<Vec<f32>>]) -> Vec<u32> {
     logits.iter().map(one).collect()
 }
 
-/// Bytes a second that all cores read together: the best of five.
-fn memory_rate() -> f64 {
-    let buffer = vec![1_u64; 1 << 26];
-    let pass = || {
-        let started = Instant::now();
-        let sum: u64 = buffer
-            .par_chunks(1 << 16)
-            .map(|chunk| {
-                let mut lanes = [0_u64; 16];
-                for sixteen in chunk.as_chunks::<16>().0 {
-                    lanes.iter_mut().zip(sixteen).for_each(|(lane, number)| *lane += number);
-                }
-                lanes.iter().sum::<u64>()
-            })
-            .sum();
-        assert_eq!(std::hint::black_box(sum), buffer.len() as u64);
-        (buffer.len() * 8) as f64 / started.elapsed().as_secs_f64()
-    };
-    (0..5).map(|_| pass()).fold(0.0, f64::max)
-}
-
 /// The most memory that the process had, in MiB.
 fn peak_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -175,7 +157,14 @@ fn main() {
             );
         }
     }
-    let memory = memory_rate();
+    let (layers, head) = products(&config);
+    let limits = Limits {
+        bytes_s: memory_rate(),
+        products_s: product_rate(options.kind == Kind::Q4KM),
+        decode_products: (layers + head) as f64,
+        // Only a prompt's last token goes all the way.
+        prefill_products: (layers + head / options.prompt) as f64,
+    };
     let model = Model::load(&dir, DType::F32).unwrap();
     let adapters: Vec<Arc<Adapter>> = (0..options.rows)
         .map(|number| {
@@ -195,10 +184,10 @@ fn main() {
         "modules": if options.all_modules { "all" } else { "attention" },
         "cores": rayon::current_num_threads(), "weights_mib": (bytes / 1048576.0).round(),
         "adapter_mib": (adapters[0].bytes() as f64 / 1048576.0).round(),
-        "memory_gb_s": round(memory / 1e9),
-        "one_row": rates(&alone, bytes * alone.decode / memory),
-        "base_batch": rates(&base, bytes * base.decode / rows / memory),
-        "mixed_batch": rates(&mixed, bytes * mixed.decode / rows / memory),
+        "memory_gb_s": round(limits.bytes_s / 1e9), "avx2_giga_products_s": round(limits.products_s / 1e9),
+        "one_row": rates(&alone, bytes, &limits),
+        "base_batch": rates(&base, bytes / rows, &limits),
+        "mixed_batch": rates(&mixed, bytes / rows, &limits),
         "batch_gain": round(mixed.decode / alone.decode),
         "adapters_cost_percent": round((1.0 - mixed.decode / base.decode) * 100.0),
         "peak_one_row_mib": alone_mib, "peak_mib": peak_mib(),
@@ -218,10 +207,24 @@ fn main() {
     }
 }
 
-fn rates(rates: &Rates, of_memory: f64) -> Value {
+/// What the machine can do, and what a token needs.
+struct Limits {
+    /// Bytes and products a second, on all cores.
+    bytes_s: f64,
+    products_s: f64,
+    /// Products of a token.
+    decode_products: f64,
+    prefill_products: f64,
+}
+
+/// `token_bytes` are the weights read for a token of decode.
+fn rates(rates: &Rates, token_bytes: f64, limits: &Limits) -> Value {
+    let percent = |share: f64| (share * 100.0).round();
     json!({
         "prefill_tokens_s": round(rates.prefill), "decode_tokens_s": round(rates.decode),
-        "weights_percent_of_memory_rate": (of_memory * 100.0).round(),
+        "decode_percent_of_memory_rate": percent(token_bytes * rates.decode / limits.bytes_s),
+        "decode_percent_of_avx2_limit": percent(limits.decode_products * rates.decode / limits.products_s),
+        "prefill_percent_of_avx2_limit": percent(limits.prefill_products * rates.prefill / limits.products_s),
     })
 }
 

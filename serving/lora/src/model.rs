@@ -152,10 +152,9 @@ impl Model {
         adapters: &[Arc<Adapter>],
         cache: &mut KvCache,
     ) -> Result<Vec<Option<Vec<f32>>>> {
-        let config = &self.config;
         let bounds = Bounds {
-            vocab: config.vocab,
-            positions: config.positions,
+            vocab: self.config.vocab,
+            positions: self.config.positions,
             blocks: cache.blocks,
             block_tokens: cache.block_tokens,
             adapters: adapters.len(),
@@ -164,6 +163,18 @@ impl Model {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
+        // On a thread of the pool: from any other, each of a pass's hundreds of parallel steps hands over and waits twice.
+        rayon::scope(|_| self.pass(rows, adapters, cache))
+    }
+
+    /// [`Model::forward`] of rows that were checked.
+    fn pass(
+        &self,
+        rows: &[Row],
+        adapters: &[Arc<Adapter>],
+        cache: &mut KvCache,
+    ) -> Result<Vec<Option<Vec<f32>>>> {
+        let config = &self.config;
         let (order, segments) = arrange(rows);
         let mut tokens = Vec::new();
         let mut seen = Vec::new();

@@ -96,6 +96,14 @@ fn tensors(config: &Value) -> BTreeMap<String, Vec<usize>> {
     tensors
 }
 
+/// Products of a weight and a number that a token takes in the layers, and on the way out, which is the embedding.
+pub(crate) fn products(config: &Value) -> (usize, usize) {
+    let head = number(config, "vocab_size") * number(config, "hidden_size");
+    let tensors = tensors(config);
+    let matrices = tensors.values().filter(|shape| shape.len() == 2);
+    (matrices.map(|shape| shape.iter().product::<usize>()).sum::<usize>() - head, head)
+}
+
 /// Norms are ones, biases zeros, matrices random of variance 1/inputs.
 fn numbers(name: &str, shape: &[usize], rng: &mut ChaCha8Rng) -> Vec<f32> {
     let count = shape.iter().product();
