@@ -119,16 +119,14 @@ impl Caches {
     /// Keeps what was read of a question, unless memories of the person have changed since `before`: then the person may
     /// be erased.
     pub(crate) fn keep_question(&self, question: &Question, read: &Arc<Read>, before: Generation) {
-        let user = question.user.clone();
-        let current = || self.generation(&user) == before;
-        self.questions.keep(question.clone(), Arc::clone(read), read.bytes(), current);
+        let current = || self.generation(&question.user) == before;
+        self.questions.keep(question, Arc::clone(read), read.bytes(), current);
     }
 
     /// Keeps candidates that were read from `before` on, unless memories of the person have changed since.
-    pub(crate) fn keep_candidates(&self, sought: Sought, found: Found, before: Generation) {
-        let user = sought.user().clone();
+    pub(crate) fn keep_candidates(&self, sought: &Sought, found: Found, before: Generation) {
         let bytes = found.candidates.bytes();
-        let current = || self.generation(&user) == before;
+        let current = || self.generation(sought.user()) == before;
         self.candidates.keep(sought, Arc::new(found), bytes, current);
     }
 
@@ -218,11 +216,11 @@ mod tests {
     fn a_cache_stays_within_its_bytes() {
         let kept = Kept::<Question, Read>::new("test", 64 << 10);
         for n in 0..1000 {
-            kept.keep(question("ada", &format!("{n}")), Arc::default(), 1 << 10, || true);
+            kept.keep(&question("ada", &format!("{n}")), Arc::default(), 1 << 10, || true);
         }
         let used = kept.used();
         assert!(used.bytes <= 64 << 10 && used.entries >= 16, "{used:?}");
-        kept.keep(question("ada", "huge"), Arc::default(), 1 << 20, || true);
+        kept.keep(&question("ada", "huge"), Arc::default(), 1 << 20, || true);
         assert!(kept.get(&question("ada", "huge"), |_| true).is_none() && kept.used().bytes <= 64 << 10);
     }
 }

@@ -58,7 +58,7 @@ impl<K: Key, V> Kept<K, V> {
     }
 
     /// Keeps a value of so many bytes while it is `current`.
-    pub(super) fn keep(&self, key: K, value: Arc<V>, bytes: usize, current: impl Fn() -> bool) {
+    pub(super) fn keep(&self, key: &K, value: Arc<V>, bytes: usize, current: impl Fn() -> bool) {
         if !current() {
             return;
         }
@@ -69,7 +69,7 @@ impl<K: Key, V> Kept<K, V> {
         self.entries.insert(key.clone(), (value, bytes));
         // Whoever made it stale in between may have looked for it before it was there.
         if !current() {
-            self.entries.remove(&key);
+            self.entries.remove(key);
         }
         self.tell();
     }

@@ -138,7 +138,7 @@ impl Recall {
             if let Some(sought) = sought {
                 let roster = cold.map(Arc::downgrade);
                 let found = Found { candidates: Arc::clone(&candidates), as_of, is_last, generation, roster };
-                inner.caches.keep_candidates(sought, found, generation);
+                inner.caches.keep_candidates(&sought, found, generation);
             }
             return Ok(candidates);
         }
