@@ -73,7 +73,7 @@ with concurrent.futures.ThreadPoolExecutor(8) as pool:
     options = {"model": "crave", "messages": turns, "extra_headers": {"X-Conversation-Id": "walks"}}
     answers = list(pool.map(lambda _: ada.chat.completions.create(**options), range(8)))
 # On a busy machine one may come when the others are answered already, and is another question.
-seen["at_once"] = len({answer.model_extra["crave"]["answer_id"] for answer in answers}) <= 4
+seen["at_once"] = len({answer.model_extra["crave"]["answer_id"] for answer in answers}) < 8
 # Sent again by a client that got no answer: the same turn.
 retried = ada.chat.completions.create(
     **{**options, "extra_headers": {"X-Conversation-Id": "walks", "x-stainless-retry-count": "1"}}

@@ -7,6 +7,8 @@ use axum::{
 };
 use serde_json::{Value, json};
 
+use crate::error::close_unread;
+
 /// When a request that found no place should come again.
 const RETRY_AFTER_S: u64 = 1;
 /// The same, of a server that stops.
@@ -98,6 +100,7 @@ impl OpenAiError {
 impl IntoResponse for OpenAiError {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.body())).into_response();
+        close_unread(&mut response);
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
