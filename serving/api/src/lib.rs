@@ -15,6 +15,7 @@ mod openai;
 mod openapi;
 mod routes;
 mod secret;
+mod sse;
 mod state;
 
 pub use accounts::{Accounts, AccountsError, Chosen, Consent, PersonaExample};

@@ -1,22 +1,15 @@
 //! Answers, whole or as server-sent events, from the pieces that somebody writes.
 
-use std::{convert::Infallible, time::Duration};
-
 use axum::{
     Json,
-    response::{
-        IntoResponse, Response,
-        sse::{Event, KeepAlive, Sse},
-    },
+    response::{IntoResponse, Response, sse::Event},
 };
 use futures::{Stream, StreamExt as _};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::OpenAiError;
-
-/// Between comments that keep a silent stream open through proxies.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+use crate::sse;
 
 /// How the answer is to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,11 +160,7 @@ pub(crate) async fn respond(
                 Some(first) => first,
             };
             let pieces = futures::stream::iter([first]).chain(pieces);
-            let events = events(head, include_usage, pieces).map(Ok::<_, Infallible>);
-            // Proxies such as nginx would else hold the pieces back.
-            let unbuffered = [("x-accel-buffering", "no")];
-            let sse = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
-            (unbuffered, sse).into_response()
+            sse::stream(events(head, include_usage, pieces))
         }
     }
 }

@@ -1,27 +1,23 @@
 //! `GET /v1/feed`: the caller's events as they are admitted, as server-sent events.
 
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 
 use axum::{
     extract::State,
-    response::sse::{Event, KeepAlive, Sse},
+    response::{Response, sse::Event},
 };
 use crave_connect::log::{Topic, partition_of};
 use crave_schemas::Admitted;
-use futures::Stream;
 use serde_json::{Value, json};
 
-use crate::{App, accounts::Caller, error::ApiError};
+use crate::{App, accounts::Caller, error::ApiError, sse};
 
 /// Bytes of the partition read at once.
 const READ_BYTES: usize = 1 << 20;
 /// How long one read waits.
 const WAIT: Duration = Duration::from_secs(10);
 
-pub(super) async fn feed(
-    State(app): State<App>,
-    caller: Caller,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+pub(super) async fn feed(State(app): State<App>, caller: Caller) -> Result<Response, ApiError> {
     let permit = app.feeds.clone().try_acquire_owned();
     let permit = permit.map_err(|_| ApiError::overloaded("too many feeds are open; try again later", 10))?;
     let partition = partition_of(caller.user_id.as_str(), app.log.partitions());
@@ -34,12 +30,12 @@ pub(super) async fn feed(
             next = last.offset + 1;
             for stored in read.iter().filter(|s| s.record.key == caller.user_id.as_str()) {
                 if let Some(event) = serde_json::from_slice(&stored.record.value).ok().and_then(message) {
-                    yield Ok(event);
+                    yield event;
                 }
             }
         }
     };
-    Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
+    Ok(sse::stream(stream))
 }
 
 fn message(event: Admitted) -> Option<Event> {

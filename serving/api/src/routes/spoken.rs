@@ -1,22 +1,17 @@
 //! An answer while it is made: each sentence that a model says as it is released, then the whole.
 
-use std::{convert::Infallible, pin::Pin};
+use std::pin::Pin;
 
-use axum::response::{
-    IntoResponse as _, Response,
-    sse::{Event, KeepAlive, Sse},
-};
+use axum::response::{Response, sse::Event};
 use crave_insight::{Answer, Coach, Sentence};
 use futures::{Stream, StreamExt as _, future::BoxFuture};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use crate::error::ApiError;
+use crate::{error::ApiError, sse};
 
 /// Sentences that wait for a slow client; then the model waits.
 const WAITING_MAX: usize = 8;
-/// Between comments that keep a silent stream open through proxies.
-const KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(15);
 
 /// What comes, in order: sentences, then the end.
 pub(super) enum Said<T> {
@@ -80,9 +75,7 @@ where
             }
         }
     };
-    let sse = Sse::new(events.map(Ok::<_, Infallible>)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
-    // Proxies such as nginx would else hold the sentences back.
-    Ok(([("x-accel-buffering", "no")], sse).into_response())
+    Ok(sse::stream(events))
 }
 
 fn event(name: &str, data: &impl Serialize) -> Event {
