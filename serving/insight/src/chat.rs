@@ -116,8 +116,11 @@ pub struct Chats {
     under_way: tell::UnderWay,
 }
 
-/// Where a message comes.
-struct Place<'a> {
+/// A message of a person, and where it comes.
+struct Incoming<'a> {
+    user: &'a UserId,
+    message: &'a str,
+    now: DateTime<Utc>,
     /// The conversation, and before which of its turns (the end where it is `None`); none where it begins one.
     conversation: Option<(Uuid, Option<i64>)>,
     /// The last turns before it.
@@ -185,8 +188,10 @@ impl Chats {
         store.get(user, conversation).await?.ok_or(Error::NotFound("conversation"))?;
         let working = store.turns(user, conversation, None, WORKING_TURNS).await?;
         let now = self.clock.now();
-        let place = Place { conversation: Some((conversation, None)), working: &working, system: &[] };
-        let answered = Box::pin(self.respond(user, &place, message, now, coach)).await?;
+        let conversation_end = Some((conversation, None));
+        let incoming =
+            Incoming { user, message, now, conversation: conversation_end, working: &working, system: &[] };
+        let answered = Box::pin(self.respond(&incoming, coach)).await?;
         let Answered { answer, recalled, learned } = answered;
         let crisis = answer.status == Status::Crisis;
         let turn = store.add(user, conversation, now, message, &answer.text()).await?;
@@ -203,24 +208,19 @@ impl Chats {
         Ok(Reply { turn, answer, recalled, learned })
     }
 
-    /// Answers a message that comes at this place; keeps nothing, but an event that the person confirmed.
-    async fn respond(
-        &self,
-        user: &UserId,
-        place: &Place<'_>,
-        message: &str,
-        now: DateTime<Utc>,
-        coach: &Coach,
-    ) -> Result<Answered> {
-        if let Some(step) = propose::step(place.working, message) {
-            let answer = self.proceed(user, place.working, step, message, now, coach).await?;
+    /// Answers a message; keeps nothing, but an event that the person confirmed.
+    async fn respond(&self, incoming: &Incoming<'_>, coach: &Coach) -> Result<Answered> {
+        let Incoming { user, message, now, working, .. } = *incoming;
+        if let Some(step) = propose::step(working, message) {
+            let answer = self.proceed(incoming, step, coach).await?;
             return Ok(Answered { answer, recalled: Vec::new(), learned: Vec::new() });
         }
-        let coach = match self.insights.is_spoken(coach) {
-            true => &self.with_past(user, place, message, now, coach).await?,
+        // In a crisis nothing is looked for: no model will speak, and the words go to no embedder.
+        let coach = match self.insights.is_spoken(coach) && screen(message).is_none() {
+            true => &self.with_past(incoming, coach).await?,
             false => coach,
         };
-        let mut said = place.working.iter().rev().map(|turn| turn.message.as_str());
+        let mut said = working.iter().rev().map(|turn| turn.message.as_str());
         let earlier = said.find(|said| said.ends_with('?'));
         let mut answer = Box::pin(self.insights.ask_within(user, message, earlier, coach)).await?;
         let learned = if answer.status == Status::Crisis { Vec::new() } else { facts::facts(message) };

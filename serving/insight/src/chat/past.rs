@@ -1,10 +1,8 @@
 //! What of the past goes to a model with a message.
 
-use chrono::{DateTime, Utc};
 use crave_lora::Message;
-use crave_schemas::UserId;
 
-use super::{Chats, Place, Recollection, Turn};
+use super::{Chats, Incoming, Recollection, Turn};
 use crate::{Coach, Result, screen};
 
 /// Memories that are looked for, beside facts, peaks and the summary.
@@ -12,22 +10,16 @@ const RECALLED: usize = 6;
 
 impl Chats {
     /// The coach with what the person said before, tier by tier, and what of their memories fits the message.
-    pub(super) async fn with_past(
-        &self,
-        user: &UserId,
-        place: &Place<'_>,
-        message: &str,
-        now: DateTime<Utc>,
-        coach: &Coach,
-    ) -> Result<Coach> {
-        let recollection = self.recollection(user, place.conversation).await?;
+    pub(super) async fn with_past(&self, incoming: &Incoming<'_>, coach: &Coach) -> Result<Coach> {
+        let Incoming { user, message, now, conversation: at, working, system } = *incoming;
+        let recollection = self.recollection(user, at).await?;
         let recalled = self.recalled(user, message, now, RECALLED).await;
         let mut coach = coach.clone();
         coach.memories.extend(told(&recollection));
         coach
             .memories
             .extend(recalled.into_iter().map(|one| format!("{}: {}", one.at.format("%-d %B %Y"), one.text)));
-        coach.conversation = conversation(place.system, place.working);
+        coach.conversation = conversation(system, working);
         Ok(coach)
     }
 }

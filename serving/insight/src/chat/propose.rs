@@ -1,12 +1,11 @@
 //! From "I just had a cookie" to an event in the log: what the last turn left open, and what the next message makes of it.
 //! There is no state of its own: what was proposed is read from the turns again.
 
-use chrono::{DateTime, Utc};
 use crave_connect::{Submitted, submit};
 use crave_recall::words::words;
-use crave_schemas::{Event, UserId};
+use crave_schemas::Event;
 
-use super::{Chats, Turn};
+use super::{Chats, Incoming, Turn};
 use crate::{
     Answer, Coach, Error, Result, Status,
     answer::HOW_STRONG,
@@ -56,26 +55,21 @@ const WORDS_MAX: usize = 4;
 
 impl Chats {
     /// Goes a step further with what was proposed.
-    pub(super) async fn proceed(
-        &self,
-        user: &UserId,
-        working: &[Turn],
-        step: Step,
-        message: &str,
-        now: DateTime<Utc>,
-        coach: &Coach,
-    ) -> Result<Answer> {
-        let draft = match step {
+    pub(super) async fn proceed(&self, incoming: &Incoming<'_>, step: Step, coach: &Coach) -> Result<Answer> {
+        let Incoming { user, message, now, working, .. } = *incoming;
+        let (draft, words, at) = match &step {
             Step::Drop => return Ok(Answer::plain(Status::Answered, &["Then I will not log it."])),
-            Step::Propose(draft) => {
-                let offset_min = self.insights.offset_min(user, now, coach).await?;
-                return Ok(Answer::proposed(user, &draft, message, now, offset_min));
+            Step::Propose(draft) => (draft, message, now),
+            Step::Log(draft) => {
+                let asked = working.last().ok_or(Error::NotFound("proposal"))?;
+                (draft, asked.message.as_str(), asked.at)
             }
-            Step::Log(draft) => draft,
         };
-        let asked = working.last().ok_or(Error::NotFound("proposal"))?;
         let offset_min = self.insights.offset_min(user, now, coach).await?;
-        let proposed = Answer::proposed(user, &draft, &asked.message, asked.at, offset_min);
+        let proposed = Answer::proposed(user, draft, words, at, offset_min);
+        if matches!(step, Step::Propose(_)) {
+            return Ok(proposed);
+        }
         let proposal = proposed.proposal.ok_or(Error::NotFound("proposal"))?;
         // Twice is once: the event's id is the proposal's.
         let submitted = match Event::parse(&serde_json::to_vec(&proposal.event)?, Some(user), now) {

@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::{
-    Answered, Chats, Memories, Place, Reply, SUMMARY_TURNS, Said, Turn, WORKING_TURNS,
+    Answered, Chats, Incoming, Memories, Reply, SUMMARY_TURNS, Said, Turn, WORKING_TURNS,
     branches::{Addition, Asked},
     facts,
     identity::{self, Chain, History, Told},
@@ -137,8 +137,8 @@ impl Chats {
             answer: String::new(),
         }));
         let before = after.map(|(id, turn)| (id, Some(turn.saturating_add(1))));
-        let at = Place { conversation: before, working: &working, system };
-        let answered = Box::pin(self.respond(user, &at, message, now, coach)).await?;
+        let incoming = Incoming { user, message, now, conversation: before, working: &working, system };
+        let answered = Box::pin(self.respond(&incoming, coach)).await?;
         let Answered { answer, recalled, learned } = answered;
         let Some(chain) = history.asked.last() else { return Err(Error::LastMessage) };
         let repeats = repeats(chain);
