@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Dice, Server, crave, craving, minutes_ago, token};
+use crate::support::{Dice, Server, crave, craving, minutes_ago, text, token};
 
 const QUESTION: &str = "why do I crave sugar at night?";
 /// How soon a posted craving must be in an insight (the aim of issue 2).
@@ -15,11 +15,6 @@ async fn ask(server: &Server, token: &str, question: &str) -> Value {
     let (status, answer) = server.post(token, "/v1/insights", &json!({ "question": question })).await;
     assert_eq!(status, 200, "{answer}");
     answer
-}
-
-fn text(answer: &Value) -> String {
-    let sentences = answer["sentences"].as_array().unwrap().iter();
-    sentences.map(|s| s["text"].as_str().unwrap()).collect::<Vec<_>>().join(" ")
 }
 
 #[tokio::test(flavor = "multi_thread")]

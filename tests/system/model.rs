@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use crate::{
     serve_model::World,
-    support::{Server, crave, sql, token},
+    support::{Server, crave, sql, text, token},
 };
 
 const USER: &str = "sim-0001-night-sugar";
@@ -92,11 +92,6 @@ fn simulated() -> (tempfile::TempDir, String) {
 
 fn with_model(url: &str, model: &str) -> Vec<(&'static str, String)> {
     vec![("CRAVE__MODEL__URL", url.to_owned()), ("CRAVE__MODEL__MODEL", model.to_owned())]
-}
-
-fn text(answer: &Value) -> String {
-    let sentences = answer["sentences"].as_array().unwrap().iter();
-    sentences.map(|s| s["text"].as_str().unwrap()).collect::<Vec<_>>().join(" ")
 }
 
 /// Asks with a stream; the model goes on once its first sentence is here. Gives what came as text.

@@ -57,6 +57,12 @@ pub(crate) fn verify(home: &Path) -> Vec<(String, u64)> {
     verdicts.iter().map(|v| (v["table"].as_str().unwrap().to_owned(), v["rows"].as_u64().unwrap())).collect()
 }
 
+/// The sentences of an answer as one text.
+pub(crate) fn text(answer: &Value) -> String {
+    let sentences = answer["sentences"].as_array().unwrap().iter();
+    sentences.map(|s| s["text"].as_str().unwrap()).collect::<Vec<_>>().join(" ")
+}
+
 /// A new bearer token of a user.
 pub(crate) fn token(home: &Path, user: &str) -> String {
     token_with(home, user, &[])
